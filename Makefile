@@ -1,0 +1,170 @@
+# libglip. `make` builds, `make demo` shows, `make test` tests; `make help` lists the rest.
+#
+# Objects go to build/<flavor>/, so switching flavors (FLAVOR=asan, tsan, debug; CC=clang) needs no clean. What a user
+# takes lies in build/ itself: glip, libglip.a, libglip.so.
+
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+FLAVOR ?= release
+PREFIX ?= /usr/local
+DESTDIR ?=
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules
+
+VERSION := 0.1.0
+SOVERSION := 0
+ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+OBJ := build/$(if $(filter gcc,$(notdir $(CC))),,$(notdir $(CC))-)$(FLAVOR)
+# The release flavor of the default compiler is what lands in build/ itself.
+OUT := $(if $(filter build/release,$(OBJ)),build,$(OBJ))
+
+WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wdouble-promotion -Wformat=2 $(if $(WERROR),-Werror)
+OPT_release := -O3 -g
+OPT_ndebug := -O3 -DNDEBUG
+OPT_debug := -O0 -g3
+OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan := -O1 -g -fsanitize=thread
+OPT_coverage := -O0 -g --coverage
+OPT := $(OPT_$(FLAVOR))
+# No contraction: the same sums in every build; fused multiply-adds are written as such.
+CFLAGS_ALL := -std=c11 -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -fPIC -fvisibility=hidden -fno-math-errno \
+	-ffp-contract=off -pthread -MMD -MP $(WARN) $(OPT) $(CFLAGS)
+LIBS := -lopenblas -lutf8proc -lm -pthread $(LDFLAGS)
+LINK := $(CC) $(OPT) -pthread
+
+# ---- Sources: every file below src/; kernels only for the architecture they are for --------------------------------
+ISA_X86 := %_avx2.c %_avx512.c
+ISA_ARM := %_neon.c
+LIB_SRC := $(sort $(wildcard src/*/*.c))
+ifneq ($(ARCH),x86_64)
+LIB_SRC := $(filter-out $(ISA_X86),$(LIB_SRC))
+endif
+ifneq ($(ARCH),aarch64)
+LIB_SRC := $(filter-out $(ISA_ARM),$(LIB_SRC))
+endif
+TOOL_SRC := $(sort $(wildcard tools/*.c tools/convert/*.c))
+TOOL_LIB_SRC := $(filter-out tools/main.c,$(TOOL_SRC))
+SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
+TEST_SRC := $(sort $(wildcard tests/kernels/test_*.c tests/unit/test_*.c tests/golden/test_*.c tests/robust/test_*.c))
+BENCH_SRC := $(sort $(wildcard bench/*.c))
+EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
+
+obj = $(patsubst %.c,$(OBJ)/%.o,$(1))
+LIB_OBJ := $(call obj,$(LIB_SRC))
+TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
+
+.DEFAULT_GOAL := all
+.PHONY: all demo test check bench install uninstall clean help deps deps-test tests
+.SECONDARY:
+
+all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
+
+# ---- Objects and libraries -----------------------------------------------------------------------------------------
+$(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
+$(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
+$(OBJ)/tests/%.o: INC := -Itests -Itools
+$(OBJ)/bench/%.o: INC := -Itests
+
+$(OBJ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(ISA) $(INC) -c $< -o $@
+
+$(OUT)/libglip.a: $(LIB_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/libglip.so.$(VERSION): $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(LINK) -shared -Wl,-soname,libglip.so.$(SOVERSION) -o $@ $^ $(LIBS)
+
+$(OUT)/libglip.so: $(OUT)/libglip.so.$(VERSION)
+	ln -sf $(<F) $(@D)/libglip.so.$(SOVERSION)
+	ln -sf $(<F) $@
+
+$(OUT)/libglip_tools.a: $(call obj,$(TOOL_LIB_SRC))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/glip: $(OBJ)/tools/main.o $(OUT)/libglip_tools.a $(OUT)/libglip.a
+	$(LINK) -o $@ $^ $(LIBS)
+
+$(OUT)/libglip.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: libglip' \
+		'Description: Grounded language-image detection (GLIP) in C' 'Version: $(VERSION)' \
+		'Libs: -L$${libdir} -lglip' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@
+
+# ---- Tests ---------------------------------------------------------------------------------------------------------
+# The folder of a test is part of its object's path, its name is unique.
+define test_program
+$(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(call obj,$(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+	@mkdir -p $$(@D)
+	$$(LINK) -o $$@ $$^ -lcmocka $$(LIBS)
+endef
+$(foreach t,$(TEST_SRC),$(eval $(call test_program,$(t))))
+
+tests: $(TESTS)
+
+test: deps-test
+	@$(MAKE) --no-print-directory all tests
+	@scripts/run-tests $(OUT)
+
+# ---- Dependencies: installed with apt where possible, named where not ------------------------------------------------
+deps:
+	@scripts/deps build
+deps-test:
+	@scripts/deps test
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@scripts/demo $(OUT)
+
+check: deps-test
+	@scripts/check
+
+bench: deps
+	@$(MAKE) --no-print-directory all $(foreach b,$(BENCH_SRC),$(OUT)/bench/$(notdir $(basename $(b))))
+	@for b in $(foreach b,$(BENCH_SRC),$(OUT)/bench/$(notdir $(basename $(b)))); do $$b || exit 1; done
+
+$(OUT)/bench/%: $(OBJ)/bench/%.o $(OUT)/libglip.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBS)
+
+$(OUT)/examples/%: $(OBJ)/examples/%.o $(OUT)/libglip.a
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBS)
+
+# ---- Installation --------------------------------------------------------------------------------------------------
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/glip
+	install -m 755 $(OUT)/glip $(DESTDIR)$(PREFIX)/bin/glip
+	install -m 644 include/glip.h $(DESTDIR)$(PREFIX)/include/glip.h
+	install -m 644 $(OUT)/libglip.a $(DESTDIR)$(PREFIX)/lib/libglip.a
+	install -m 755 $(OUT)/libglip.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libglip.so.$(VERSION)
+	ln -sf libglip.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libglip.so.$(SOVERSION)
+	ln -sf libglip.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libglip.so
+	install -m 644 $(OUT)/libglip.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/libglip.pc
+	for f in $(wildcard weights/*.gguf); do install -m 644 $$f $(DESTDIR)$(PREFIX)/share/glip/ || exit 1; done
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/glip $(DESTDIR)$(PREFIX)/include/glip.h $(DESTDIR)$(PREFIX)/lib/libglip.* \
+		$(DESTDIR)$(PREFIX)/lib/pkgconfig/libglip.pc
+	rm -rf $(DESTDIR)$(PREFIX)/share/glip
+
+clean:
+	rm -rf build
+
+help:
+	@printf '%s\n' 'make            build/glip, build/libglip.a, build/libglip.so' \
+		'make demo       build, ground a picture, name the drawn result' \
+		'make test       build and run all tests' \
+		'make check      include rules, exported symbols, warnings as errors (gcc, clang), formatting, each CPU mask' \
+		'make bench      timings of kernels and of the whole model' \
+		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
+		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'
+
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,20 @@
+#include "base/cpu.h"
+
+#include "glip.h"
+
+uint32_t glip__cpu_flags(void)
+{
+	uint32_t flags = GLIP_CPU_SCALAR;
+#if defined(__x86_64__) && defined(__GNUC__)
+	/* The compiler's run-time also asks the operating system whether it saves the wide registers. */
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+		flags |= GLIP_CPU_AVX2;
+	if ((flags & GLIP_CPU_AVX2) != 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+		flags |= GLIP_CPU_AVX512;
+#elif defined(__aarch64__)
+	flags |= GLIP_CPU_NEON; /* part of the base architecture */
+#endif
+	return flags;
+}

@@ -1,0 +1,26 @@
+/* From 8-bit pixels to the network's input (model.md section 1). */
+#ifndef GLIP_IMAGE_PREPROCESS_H
+#define GLIP_IMAGE_PREPROCESS_H
+
+#include "base/alloc.h"
+
+struct image_size {
+	int width, height;
+};
+
+/* The network size for an image: short side to `short_side`; long side at most `long_side` (0: no cap), by the
+ * original's truncations. Errors: ARGUMENT (sides out of 1..8192), IMAGE (a side becomes 0 or over 32768). */
+enum glip_status glip__network_size(struct image_size image, int short_side, int long_side, struct image_size *out,
+                                    struct glip_error *err);
+
+/* Pillow's BILINEAR with antialiasing on 8-bit data, byte for byte: horizontal pass first, 22-bit fixed-point
+ * coefficients. `source` may have any format; out is packed RGB, size.width * size.height * 3 bytes. Scratch comes from
+ * the allocator. `threads`-independent. Errors: NOMEM. */
+enum glip_status glip__resize(const struct glip_image *source, struct image_size size,
+                              const struct glip_allocator *allocator, uint8_t *out, struct glip_error *err);
+
+/* Packed RGB bytes to normalised BGR floats, channels-last, zero-padded right and bottom:
+ * out[padded.height][padded.width][3] = (x - mean) / std. */
+void glip__normalise(const uint8_t *rgb, struct image_size size, struct image_size padded, float *out);
+
+#endif
