@@ -77,14 +77,16 @@ int glip__bind_int(struct binder *b, const char *key, int low, int high);
 /* Whether the file has this tensor (for optional parts). */
 bool glip__bind_has(const struct binder *b, const char *name_format, ...) GLIP_PRINTF(2, 3);
 
-/* MODEL error naming the file and the problems (as many as fit), or GLIP_OK. All problems also go to the log. */
+/* MODEL error naming the file and the problems (as many as fit), or GLIP_OK. Until the binder is freed its
+ * `problems` hold all of them, one a line. */
 enum glip_status glip__binder_finish(struct binder *b, struct glip_error *err);
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
 struct weights_writer;
 
-/* Metadata first, then tensor declarations, then data in the order declared. */
+/* Metadata first, then tensor declarations, then data in the order declared. The writer itself adds
+ * general.architecture, general.alignment and the checksum. `name` and `path` are copied. */
 enum glip_status glip__weights_writer_create(const char *path, const struct glip_allocator *allocator,
                                              struct weights_writer **out, struct glip_error *err);
 enum glip_status glip__weights_put_int(struct weights_writer *w, const char *key, int64_t value);

@@ -1,0 +1,179 @@
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tensor/gguf.h"
+
+/* Past this many, problems are counted but not kept: a model that fits nothing needs no list of thousands. */
+enum { MAX_PROBLEMS = 256 };
+
+enum glip_status glip__binder_init(struct binder *b, const struct weights *w, const struct glip_allocator *allocator,
+                                   struct glip_error *err)
+{
+	memset(b, 0, sizeof(*b));
+	b->weights = w;
+	b->problems.allocator = allocator != NULL ? allocator : &w->allocator;
+	b->used = glip__calloc(b->problems.allocator, w->tensor_count, 1);
+	if (b->used == NULL)
+		return glip__fail_nomem(err, "the list of used tensors", w->tensor_count);
+	return GLIP_OK;
+}
+
+void glip__binder_free(struct binder *b)
+{
+	if (b->problems.allocator == NULL)
+		return;
+	glip__free(b->problems.allocator, b->used);
+	glip__buf_free(&b->problems);
+	memset(b, 0, sizeof(*b));
+}
+
+static void GLIP_PRINTF(2, 3) problem(struct binder *b, const char *format, ...)
+{
+	char line[256];
+	va_list args;
+
+	if (b->problem_count++ >= MAX_PROBLEMS)
+		return;
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	if (!glip__buf_puts(&b->problems, line) || !glip__buf_puts(&b->problems, "\n"))
+		b->out_of_memory = true;
+}
+
+/* Finds and marks a tensor; a missing one is noted. */
+static const struct tensor *lookup(struct binder *b, const char *name)
+{
+	const struct weights *w = b->weights;
+	size_t slot = glip__gguf_slot(&w->tensor_index, w->tensors, sizeof(*w->tensors), name);
+	uint32_t entry = w->tensor_index.slots[slot];
+
+	if (entry == 0) {
+		problem(b, "tensor %s is missing", name);
+		return NULL;
+	}
+	b->used[entry - 1] = 1;
+	return &w->tensors[entry - 1].tensor;
+}
+
+GLIP_PRINTF(4, 0) static const void *bind_counted(struct binder *b, int64_t count, enum dtype dtype, const char *format, va_list args)
+{
+	const struct tensor *t;
+	char name[GGUF_NAME_SIZE], shape[96];
+	int64_t n;
+
+	vsnprintf(name, sizeof(name), format, args);
+	t = lookup(b, name);
+	if (t == NULL)
+		return NULL;
+	glip__tensor_shape_text(t, shape, sizeof(shape));
+	if (t->dtype != dtype) {
+		problem(b, "tensor %s is %s, expected %s", name, glip__dtype_name(t->dtype), glip__dtype_name(dtype));
+		return NULL;
+	}
+	if (!glip__tensor_count(t, &n) || n != count) {
+		problem(b, "tensor %s is %s, expected %" PRId64 " values", name, shape, count);
+		return NULL;
+	}
+	return t->data;
+}
+
+const float *glip__bind_vector(struct binder *b, int64_t count, const char *name_format, ...)
+{
+	const float *data;
+	va_list args;
+
+	va_start(args, name_format);
+	data = bind_counted(b, count, DTYPE_F32, name_format, args);
+	va_end(args);
+	return data;
+}
+
+const int32_t *glip__bind_indices(struct binder *b, int64_t count, const char *name_format, ...)
+{
+	const int32_t *data;
+	va_list args;
+
+	va_start(args, name_format);
+	data = bind_counted(b, count, DTYPE_I32, name_format, args);
+	va_end(args);
+	return data;
+}
+
+struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
+{
+	struct matrix m = {.data = NULL, .rows = rows, .cols = cols, .dtype = DTYPE_F32};
+	const struct tensor *t;
+	char name[GGUF_NAME_SIZE], shape[96];
+	va_list args;
+
+	va_start(args, name_format);
+	vsnprintf(name, sizeof(name), name_format, args);
+	va_end(args);
+	t = lookup(b, name);
+	if (t == NULL)
+		return m;
+	glip__tensor_shape_text(t, shape, sizeof(shape));
+	if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_BF16) {
+		problem(b, "tensor %s is %s, expected f32 or bf16", name, glip__dtype_name(t->dtype));
+		return m;
+	}
+	if (t->ndim != 2 || t->shape[0] != rows || t->shape[1] != cols) {
+		problem(b, "tensor %s is %s, expected %" PRId64 "x%" PRId64, name, shape, rows, cols);
+		return m;
+	}
+	m.data = t->data;
+	m.dtype = t->dtype;
+	return m;
+}
+
+int glip__bind_int(struct binder *b, const char *key, int low, int high)
+{
+	int64_t value;
+
+	if (!glip__weights_get_int(b->weights, key, &value)) {
+		problem(b, "metadata %s is missing or no integer", key);
+		return low;
+	}
+	if (value < low || value > high) {
+		problem(b, "metadata %s is %" PRId64 ", expected %d to %d", key, value, low, high);
+		return low;
+	}
+	return (int)value;
+}
+
+bool glip__bind_has(const struct binder *b, const char *name_format, ...)
+{
+	char name[GGUF_NAME_SIZE];
+	va_list args;
+
+	va_start(args, name_format);
+	vsnprintf(name, sizeof(name), name_format, args);
+	va_end(args);
+	return glip__weights_find(b->weights, name) != NULL;
+}
+
+enum glip_status glip__binder_finish(struct binder *b, struct glip_error *err)
+{
+	struct buf text = {.allocator = b->problems.allocator};
+	enum glip_status status;
+
+	if (b->out_of_memory)
+		return glip__fail_nomem(err, "the list of problems of the model file", b->problems.length);
+	if (b->problem_count == 0)
+		return GLIP_OK;
+	/* One line for the message, which glip__fail cuts where it is full. */
+	if (!glip__buf_append(&text, b->problems.data, b->problems.length - 1) || !glip__buf_puts(&text, "")) {
+		glip__buf_free(&text);
+		return glip__fail_nomem(err, "the list of problems of the model file", b->problems.length);
+	}
+	for (char *p = text.data; *p; p++)
+		if (*p == '\n')
+			*p = ';';
+	status = glip__fail(err, GLIP_ERR_MODEL, "%s: %zu problem%s: %s", b->weights->path, b->problem_count,
+	                    b->problem_count > 1 ? "s" : "", text.data);
+	glip__buf_free(&text);
+	return status;
+}
