@@ -1,0 +1,143 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "bert/bert.h"
+
+enum {
+	MAX_VOCAB = 1 << 24,
+	MAX_HIDDEN = 1 << 14,
+	MAX_LAYERS = 256,
+	MAX_INTERMEDIATE = 1 << 17,
+	MAX_TOKENS = 1 << 14,
+	TOKEN_TYPES = 2
+};
+
+/* The first dimension of a tensor, `fallback` where there is no such tensor (which binding then reports). */
+static int64_t rows_of(const struct binder *b, const char *name, int64_t fallback)
+{
+	const struct tensor *t = glip__weights_find(b->weights, name);
+
+	return t != NULL && t->ndim > 0 ? t->shape[0] : fallback;
+}
+
+/* Where equal rows of the word table are stored once: which row each token id has. */
+static enum glip_status bind_word_rows(struct bert *m, struct binder *b, int64_t rows, struct glip_error *err)
+{
+	m->word_rows = glip__bind_indices(b, m->vocab, "bert.embed.word.rows");
+	for (int i = 0; m->word_rows != NULL && i < m->vocab; i++) {
+		if (m->word_rows[i] < 0 || m->word_rows[i] >= rows)
+			return glip__fail(err, GLIP_ERR_MODEL, "%s: bert.embed.word.rows[%d] is %d, but there are %lld rows",
+			                  glip__weights_path(b->weights), i, (int)m->word_rows[i], (long long)rows);
+	}
+	return GLIP_OK;
+}
+
+static enum glip_status bind_embeddings(struct bert *m, struct binder *b, struct glip_error *err)
+{
+	int64_t h = m->hidden, rows = m->vocab, positions = rows_of(b, "bert.embed.position.weight", m->max_tokens);
+
+	if (glip__bind_has(b, "bert.embed.word.rows")) {
+		rows = rows_of(b, "bert.embed.word.weight", m->vocab);
+		TRY(bind_word_rows(m, b, rows, err));
+	}
+	m->word = glip__bind_matrix(b, rows, h, "bert.embed.word.weight");
+	m->position = glip__bind_matrix(b, positions, h, "bert.embed.position.weight");
+	if (positions < m->max_tokens)
+		return glip__fail(err, GLIP_ERR_MODEL,
+		                  "%s: glip.bert.max_tokens is %d, but bert.embed.position.weight has %lld rows",
+		                  glip__weights_path(b->weights), m->max_tokens, (long long)positions);
+	m->type = glip__bind_matrix(b, TOKEN_TYPES, h, "bert.embed.type.weight");
+	m->norm_weight = glip__bind_vector(b, h, "bert.embed.norm.weight");
+	m->norm_bias = glip__bind_vector(b, h, "bert.embed.norm.bias");
+	return GLIP_OK;
+}
+
+enum glip_status glip__bert_bind(struct bert *out, struct binder *b, const struct glip_allocator *a,
+                                 struct glip_error *err)
+{
+	enum glip_status status;
+	struct bert m;
+
+	memset(&m, 0, sizeof m);
+	memset(out, 0, sizeof *out);
+	m.allocator = glip__allocator_or_default(a);
+	m.vocab = glip__bind_int(b, "glip.bert.vocab", 1, MAX_VOCAB);
+	m.hidden = glip__bind_int(b, "glip.bert.hidden", 1, MAX_HIDDEN);
+	m.layer_count = glip__bind_int(b, "glip.bert.layers", 1, MAX_LAYERS);
+	m.heads = glip__bind_int(b, "glip.bert.heads", 1, MAX_HIDDEN);
+	m.intermediate = glip__bind_int(b, "glip.bert.intermediate", 1, MAX_INTERMEDIATE);
+	m.max_tokens = glip__bind_int(b, "glip.bert.max_tokens", 2, MAX_TOKENS);
+	TRY(bind_embeddings(&m, b, err));
+	m.layers = glip__calloc(&m.allocator, (size_t)m.layer_count, sizeof *m.layers);
+	if (m.layers == NULL)
+		return glip__fail_nomem(err, "the text encoder's layers", (size_t)m.layer_count * sizeof *m.layers);
+	for (int i = 0; i < m.layer_count; i++) {
+		char prefix[32];
+
+		snprintf(prefix, sizeof prefix, "bert.%d", i);
+		TRY_OUT(glip__bert_layer_bind(&m.layers[i], b, prefix, m.hidden, m.intermediate, m.heads, err));
+	}
+	*out = m;
+	return GLIP_OK;
+out:
+	glip__bert_free(&m);
+	return status;
+}
+
+void glip__bert_free(struct bert *m)
+{
+	if (m->layers != NULL)
+		glip__free(&m->allocator, m->layers);
+	memset(m, 0, sizeof *m);
+}
+
+/* out[0..n) += row of a matrix */
+static void add_row(struct matrix table, int64_t row, float *out)
+{
+	if (table.dtype == DTYPE_BF16) {
+		const uint16_t *from = (const uint16_t *)table.data + row * table.cols;
+
+		for (int64_t i = 0; i < table.cols; i++) {
+			uint32_t bits = (uint32_t)from[i] << 16;
+			float value;
+
+			memcpy(&value, &bits, sizeof value);
+			out[i] += value;
+		}
+	} else {
+		const float *from = (const float *)table.data + row * table.cols;
+
+		for (int64_t i = 0; i < table.cols; i++)
+			out[i] += from[i];
+	}
+}
+
+static enum glip_status embed(const struct bert *m, struct ops *ops, const int32_t *ids, int64_t tokens, float *hidden)
+{
+	memset(hidden, 0, (size_t)tokens * (size_t)m->hidden * sizeof *hidden);
+	for (int64_t t = 0; t < tokens; t++) {
+		float *x = hidden + t * m->hidden;
+
+		if (ids[t] < 0 || ids[t] >= m->vocab)
+			return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "token %lld has id %d, but the vocabulary ends at %d",
+			                  (long long)t, (int)ids[t], m->vocab - 1);
+		add_row(m->word, m->word_rows != NULL ? m->word_rows[ids[t]] : ids[t], x);
+		add_row(m->position, t, x);
+		/* WATCH: every token is of type 0. */
+		add_row(m->type, 0, x);
+	}
+	return glip__layer_norm(ops, hidden, tokens, m->hidden, m->norm_weight, m->norm_bias, BERT_NORM_EPS, hidden);
+}
+
+enum glip_status glip__bert_forward(const struct bert *m, struct ops *ops, const int32_t *ids, int64_t tokens,
+                                    float *hidden)
+{
+	if (tokens < 1 || tokens > m->max_tokens)
+		return glip__fail(ops->err, GLIP_ERR_LIMIT, "a text of %lld tokens, not 1 to %d", (long long)tokens,
+		                  m->max_tokens);
+	TRY(embed(m, ops, ids, tokens, hidden));
+	/* WATCH: the original pads to 256 tokens and masks; nothing of the padding reaches a valid token. */
+	for (int i = 0; i < m->layer_count; i++)
+		TRY(glip__bert_layer_forward(&m->layers[i], ops, hidden, tokens, 0.0f));
+	return GLIP_OK;
+}
