@@ -62,6 +62,12 @@ TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
 
+# V=1 shows the commands.
+ifneq ($(V),1)
+Q := @
+say = @echo "  $(1) $(2)"
+endif
+
 # ---- Objects and libraries -----------------------------------------------------------------------------------------
 $(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
 $(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
@@ -70,16 +76,19 @@ $(OBJ)/bench/%.o: INC := -Itests
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(ISA) $(INC) -c $< -o $@
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(ISA) $(INC) -c $< -o $@
 
 $(OUT)/libglip.a: $(LIB_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $(OUT)/libglip.so.$(VERSION): $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(LINK) -shared -Wl,-soname,libglip.so.$(SOVERSION) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,libglip.so.$(SOVERSION) -o $@ $^ $(LIBS)
 
 $(OUT)/libglip.so: $(OUT)/libglip.so.$(VERSION)
 	ln -sf $(<F) $(@D)/libglip.so.$(SOVERSION)
@@ -87,10 +96,12 @@ $(OUT)/libglip.so: $(OUT)/libglip.so.$(VERSION)
 
 $(OUT)/libglip_tools.a: $(call obj,$(TOOL_LIB_SRC))
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $(OUT)/glip: $(OBJ)/tools/main.o $(OUT)/libglip_tools.a $(OUT)/libglip.a
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 $(OUT)/libglip.pc: Makefile
 	@mkdir -p $(@D)
@@ -103,7 +114,8 @@ $(OUT)/libglip.pc: Makefile
 define test_program
 $(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(call obj,$(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	@mkdir -p $$(@D)
-	$$(LINK) -o $$@ $$^ -lcmocka $$(LIBS)
+	$$(call say,LD,$$@)
+	$$(Q)$$(LINK) -o $$@ $$^ -lcmocka $$(LIBS)
 endef
 $(foreach t,$(TEST_SRC),$(eval $(call test_program,$(t))))
 
@@ -132,11 +144,13 @@ bench: deps
 
 $(OUT)/bench/%: $(OBJ)/bench/%.o $(OUT)/libglip.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 $(OUT)/examples/%: $(OBJ)/examples/%.o $(OUT)/libglip.a
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 # ---- Installation --------------------------------------------------------------------------------------------------
 install: all

@@ -80,9 +80,9 @@ extern "C" {
 /* "0.1.0"; static. */
 GLIP_API const char *glip_version(void);
 
-/* What the library was built with and which kernels this machine would run, one "key value" a line; static per
- * process. For bug reports and `glip --version`. */
-GLIP_API const char *glip_build_info(void);
+/* What the library was built with and which kernels this machine would run, "key: value" lines, cut to `size` bytes with
+ * a terminator. For bug reports and `glip --version`. Thread-safe. */
+GLIP_API void glip_build_info(char *out, size_t size);
 
 /* ---- Status and errors ------------------------------------------------------------------------------------------ */
 

@@ -26,6 +26,9 @@ struct matrix {
 	enum dtype dtype; /* DTYPE_F32 or DTYPE_BF16 */
 };
 
+/* Row `row` of the matrix as float32: out[cols]. */
+void glip__matrix_row(const struct matrix *m, int64_t row, float *out);
+
 /* A channels-last activation map [height, width, channels], float32. */
 struct feature_map {
 	float *data;
