@@ -91,41 +91,31 @@ void glip__bert_free(struct bert *m)
 	memset(m, 0, sizeof *m);
 }
 
-/* out[0..n) += row of a matrix */
-static void add_row(struct matrix table, int64_t row, float *out)
+static void add(const float *from, int64_t count, float *to)
 {
-	if (table.dtype == DTYPE_BF16) {
-		const uint16_t *from = (const uint16_t *)table.data + row * table.cols;
-
-		for (int64_t i = 0; i < table.cols; i++) {
-			uint32_t bits = (uint32_t)from[i] << 16;
-			float value;
-
-			memcpy(&value, &bits, sizeof value);
-			out[i] += value;
-		}
-	} else {
-		const float *from = (const float *)table.data + row * table.cols;
-
-		for (int64_t i = 0; i < table.cols; i++)
-			out[i] += from[i];
-	}
+	for (int64_t i = 0; i < count; i++)
+		to[i] += from[i];
 }
 
+/* hidden [tokens, H] = LayerNorm(word + position + type) */
 static enum glip_status embed(const struct bert *m, struct ops *ops, const int32_t *ids, int64_t tokens, float *hidden)
 {
-	memset(hidden, 0, (size_t)tokens * (size_t)m->hidden * sizeof *hidden);
+	struct arena_mark mark = glip__arena_mark(ops->arena);
+	float *row = glip__ops_floats(ops, (size_t)m->hidden);
+
+	if (row == NULL)
+		return GLIP_ERR_NOMEM;
 	for (int64_t t = 0; t < tokens; t++) {
 		float *x = hidden + t * m->hidden;
 
-		if (ids[t] < 0 || ids[t] >= m->vocab)
-			return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "token %lld has id %d, but the vocabulary ends at %d",
-			                  (long long)t, (int)ids[t], m->vocab - 1);
-		add_row(m->word, m->word_rows != NULL ? m->word_rows[ids[t]] : ids[t], x);
-		add_row(m->position, t, x);
+		glip__matrix_row(&m->word, m->word_rows != NULL ? m->word_rows[ids[t]] : ids[t], x);
+		glip__matrix_row(&m->position, t, row);
+		add(row, m->hidden, x);
 		/* WATCH: every token is of type 0. */
-		add_row(m->type, 0, x);
+		glip__matrix_row(&m->type, 0, row);
+		add(row, m->hidden, x);
 	}
+	glip__arena_release(ops->arena, mark);
 	return glip__layer_norm(ops, hidden, tokens, m->hidden, m->norm_weight, m->norm_bias, BERT_NORM_EPS, hidden);
 }
 
@@ -135,6 +125,10 @@ enum glip_status glip__bert_forward(const struct bert *m, struct ops *ops, const
 	if (tokens < 1 || tokens > m->max_tokens)
 		return glip__fail(ops->err, GLIP_ERR_LIMIT, "a text of %lld tokens, not 1 to %d", (long long)tokens,
 		                  m->max_tokens);
+	for (int64_t t = 0; t < tokens; t++)
+		if (ids[t] < 0 || ids[t] >= m->vocab)
+			return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "token %lld has id %d, but the vocabulary ends at %d",
+			                  (long long)t, (int)ids[t], m->vocab - 1);
 	TRY(embed(m, ops, ids, tokens, hidden));
 	/* WATCH: the original pads to 256 tokens and masks; nothing of the padding reaches a valid token. */
 	for (int i = 0; i < m->layer_count; i++)

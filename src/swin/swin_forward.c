@@ -27,7 +27,7 @@ static enum glip_status embed_patches(const struct swin *m, struct ops *ops, con
                                       float *x)
 {
 	int64_t rows = (int64_t)(height / PATCH) * (width / PATCH), across = width / PATCH;
-	int32_t *index; /* [chunk, 4] pixels */
+	int32_t *index; /* [chunk, 4]: which run of 4 pixels each pixel row of a patch is */
 
 	index = glip__ops_alloc(ops, (size_t)min64(rows, CHUNK_ROWS) * PATCH, sizeof *index);
 	if (index == NULL)
@@ -36,16 +36,16 @@ static enum glip_status embed_patches(const struct swin *m, struct ops *ops, con
 		int64_t count = min64(rows - first, CHUNK_ROWS);
 
 		for (int64_t r = 0; r < count; r++) {
-			int64_t y = (first + r) / across * PATCH, column = (first + r) % across * PATCH;
+			int64_t y = (first + r) / across * PATCH, column = (first + r) % across;
 
 			for (int ky = 0; ky < PATCH; ky++)
-				index[r * PATCH + ky] = (int32_t)((y + ky) * width + column);
+				index[r * PATCH + ky] = (int32_t)((y + ky) * across + column);
 		}
 		struct gemm product = {
 			.m = count,
 			.n = m->embed_dim,
 			.k = PATCH * PATCH * 3,
-			.a = {.data = image, .ld = 3, .index = index, .taps = PATCH},
+			.a = {.data = image, .ld = PATCH * 3, .index = index, .taps = PATCH},
 			.b = m->patch,
 			.bias = m->patch_bias,
 			.c = x + first * m->embed_dim,

@@ -1,0 +1,60 @@
+/* The image encoder against the reference's activations. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "support/block_env.h"
+#include "support/compare.h"
+#include "swin/swin.h"
+
+static void run_case(const char *name, double tolerance)
+{
+	struct reference_case c;
+	struct block_env e;
+	struct swin swin;
+	struct feature_map maps[SWIN_STAGES];
+	float *input;
+
+	if (!reference_case_open(&c, name))
+		skip();
+	printf("%s\n", name);
+	block_env_open(&e, c.config, c.seed, RULE_SWIN, 2);
+	block_env_check(glip__swin_bind(&swin, &e.binder, NULL, &e.err), &e.err);
+	block_env_check_bound(&e);
+	input = reference_input(&c);
+	block_env_check(glip__swin_forward(&swin, &e.ops, input, c.height, c.width, true, maps), &e.err);
+	for (int s = 0; s < SWIN_STAGES; s++) {
+		char tensor[32];
+		struct npy wanted;
+
+		snprintf(tensor, sizeof tensor, "swin.stage%d", s + 1);
+		wanted = reference_tensor(&c, tensor);
+		assert_true(compare_map(tensor, &wanted, maps[s].data, maps[s].height, maps[s].width, maps[s].channels,
+		                        tolerance) <= tolerance);
+		npy_free(&wanted);
+	}
+	free(input);
+	glip__swin_free(&swin);
+	block_env_close(&e);
+	reference_case_close(&c);
+}
+
+static void test_reference(void **state)
+{
+	run_case(*state, 1e-5);
+}
+
+int main(void)
+{
+	static char *cases[] = {"mini-t-classes", "mini-t-portrait", "mini-l-classes"};
+	const struct CMUnitTest tests[] = {
+		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},
+		{.name = "mini-t-portrait", .test_func = test_reference, .initial_state = cases[1]},
+		{.name = "mini-l-classes", .test_func = test_reference, .initial_state = cases[2]},
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
