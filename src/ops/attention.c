@@ -1,0 +1,84 @@
+/* Attention: one piece is one head of one group. Keys and values are packed once per piece, then a few query rows at a
+ * time go through scores, softmax and values while they are in the cache. */
+#include <math.h>
+
+#include "ops/ops_internal.h"
+
+struct attention_task {
+	const struct kernels *kernels;
+	const struct attention *a;
+	size_t ld_scores;
+	size_t value_panels; /* floats from the scratch's start */
+	size_t scores;
+	struct worker_scratch scratch;
+};
+
+/* Rows [row, row + rows) of one head: out = softmax(q k^T) v. */
+static void attend_rows(const struct attention_task *t, float *scratch, size_t group, size_t head, size_t row, int rows)
+{
+	const struct attention *a = t->a;
+	const struct kernels *kernels = t->kernels;
+	size_t tokens = (size_t)a->tokens, dim = (size_t)a->head_dim, nr = (size_t)kernels->nr;
+	size_t first = group * tokens, ld = (size_t)a->ld;
+	float *scores = scratch + t->scores;
+	const float *q = a->q + (first + row) * ld + head * dim;
+	for (size_t j = 0; j < tokens; j += nr)
+		kernels->gemm_tile(dim, q, ld, scratch + j * dim, NULL, 0, scores + j, t->ld_scores, rows,
+		                   (int)glip__min_size(nr, tokens - j));
+	for (size_t i = row; i < row + (size_t)rows; i++) {
+		struct score_row s = {.scale = a->scale, .clamp = a->clamp};
+		if (a->bias)
+			s.bias = a->bias + (head * tokens + i) * tokens;
+		if (a->region) {
+			s.region = a->region + first;
+			s.own_region = a->region[first + i];
+		}
+		kernels->score_softmax(&s, scores + (i - row) * t->ld_scores, tokens);
+	}
+	float *out = a->out + (first + row) * (size_t)a->ld_out + head * dim;
+	for (size_t j = 0; j < dim; j += nr)
+		kernels->gemm_tile(tokens, scores, t->ld_scores, scratch + t->value_panels + j * tokens, NULL, 0, out + j,
+		                   (size_t)a->ld_out, rows, (int)glip__min_size(nr, dim - j));
+}
+
+static void attend(void *context, size_t begin, size_t end, int worker)
+{
+	const struct attention_task *t = context;
+	const struct attention *a = t->a;
+	const struct kernels *kernels = t->kernels;
+	size_t tokens = (size_t)a->tokens, dim = (size_t)a->head_dim, ld = (size_t)a->ld;
+	size_t nr = (size_t)kernels->nr, mr = (size_t)kernels->mr;
+	float *scratch = glip__worker_floats(&t->scratch, worker);
+	for (size_t piece = begin; piece < end; piece++) {
+		size_t group = piece / (size_t)a->heads, head = piece % (size_t)a->heads;
+		const float *k = a->k + group * tokens * ld + head * dim, *v = a->v + group * tokens * ld + head * dim;
+		for (size_t j = 0; j < tokens; j += nr)
+			kernels->pack_columns(k + j * ld, DTYPE_F32, ld, (int)glip__min_size(nr, tokens - j), dim, scratch + j * dim);
+		for (size_t j = 0; j < dim; j += nr)
+			kernels->pack_rows(v + j, DTYPE_F32, ld, (int)glip__min_size(nr, dim - j), tokens,
+			                   scratch + t->value_panels + j * tokens);
+		for (size_t row = 0; row < tokens; row += mr)
+			attend_rows(t, scratch, group, head, row, (int)glip__min_size(mr, tokens - row));
+	}
+}
+
+enum glip_status glip__attention(struct ops *ops, const struct attention *a)
+{
+	TRY(glip__ops_begin(ops));
+	if (a->batch < 0 || a->tokens < 0 || a->tokens > 65536 || a->heads < 0 || a->head_dim < 0 || a->head_dim > 65536 ||
+	    a->ld < (int64_t)a->heads * a->head_dim || a->ld_out < (int64_t)a->heads * a->head_dim)
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "attention of %lld x %lld tokens with %d heads of %d",
+		                  (long long)a->batch, (long long)a->tokens, a->heads, a->head_dim);
+	if (a->batch == 0 || a->tokens == 0 || a->heads == 0 || a->head_dim == 0)
+		return GLIP_OK;
+	size_t tokens = (size_t)a->tokens, dim = (size_t)a->head_dim, nr = (size_t)ops->kernels->nr;
+	struct attention_task t = {.kernels = ops->kernels, .a = a, .ld_scores = glip__round_up(tokens, 16) + 16};
+	t.value_panels = glip__round_up(tokens, nr) * dim;
+	t.scores = t.value_panels + glip__round_up(dim, nr) * tokens;
+	struct arena_mark mark = glip__arena_mark(ops->arena);
+	enum glip_status status = glip__worker_scratch(ops, t.scores + (size_t)ops->kernels->mr * t.ld_scores, &t.scratch);
+	if (status == GLIP_OK)
+		glip__pool_run(ops->pool, attend, &t, (size_t)a->batch * (size_t)a->heads, 1);
+	glip__arena_release(ops->arena, mark);
+	return status;
+}

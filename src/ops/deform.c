@@ -1,0 +1,57 @@
+/* Deformable sampling points as rows and factors of a matrix product (torchvision deform_conv2d, 3x3, padding 1). */
+#include <math.h>
+
+#include "ops/ops_internal.h"
+
+enum { TAPS = 9, GRAIN_POINTS = 256 };
+
+/* The four neighbours of (y, x) with their bilinear weights times `modulation`; -1 and 0 outside. */
+static void sample_point(const struct deform_points *d, float y, float x, float modulation, int32_t *index, float *blend)
+{
+	for (int q = 0; q < 4; q++) {
+		index[q] = -1;
+		blend[q] = 0;
+	}
+	/* Written so that not-a-number is outside as well. */
+	if (!(y > -1 && y < (float)d->height && x > -1 && x < (float)d->width))
+		return;
+	float floor_y = floorf(y), floor_x = floorf(x);
+	float part_y = y - floor_y, part_x = x - floor_x;
+	for (int q = 0; q < 4; q++) {
+		int row = (int)floor_y + (q >> 1), column = (int)floor_x + (q & 1);
+		if (row < 0 || row >= d->height || column < 0 || column >= d->width)
+			continue;
+		index[q] = row * d->width + column;
+		blend[q] = (q >> 1 ? part_y : 1 - part_y) * (q & 1 ? part_x : 1 - part_x) * modulation;
+	}
+}
+
+static void sample_points(void *context, size_t begin, size_t end, int worker)
+{
+	const struct deform_points *d = context;
+	(void)worker;
+	for (size_t p = begin; p < end; p++) {
+		int oy = (int)(p / (size_t)d->out_width), ox = (int)(p % (size_t)d->out_width);
+		const float *offset = d->offset + (int64_t)p * d->offset_row;
+		const float *modulation = d->modulation + (int64_t)p * d->modulation_row;
+		for (int t = 0; t < TAPS; t++) {
+			float y = (float)(oy * d->stride - 1 + t / 3) + offset[2 * t * d->offset_step];
+			float x = (float)(ox * d->stride - 1 + t % 3) + offset[(2 * t + 1) * d->offset_step];
+			size_t at = (p * TAPS + (size_t)t) * 4;
+			sample_point(d, y, x, modulation[t * d->modulation_step], d->index + at, d->blend + at);
+		}
+	}
+}
+
+enum glip_status glip__deform_points(struct ops *ops, const struct deform_points *d)
+{
+	TRY(glip__ops_begin(ops));
+	if (d->height < 1 || d->width < 1 || d->out_height < 0 || d->out_width < 0 || d->stride < 1 ||
+	    (int64_t)d->height * d->width > INT32_MAX || (int64_t)d->out_height * d->stride > INT32_MAX - 4 ||
+	    (int64_t)d->out_width * d->stride > INT32_MAX - 4)
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "deformable sampling of a %dx%d map to %dx%d with stride %d",
+		                  d->height, d->width, d->out_height, d->out_width, d->stride);
+	struct deform_points copy = *d;
+	glip__pool_run(ops->pool, sample_points, &copy, (size_t)d->out_height * (size_t)d->out_width, GRAIN_POINTS);
+	return GLIP_OK;
+}

@@ -1,0 +1,125 @@
+/* The matrix product operator: checks, the left matrix's rows, what follows the sums. Providers: gemm_native.c and
+ * gemm_blas.c. */
+#include <string.h>
+
+#include "ops/ops_internal.h"
+
+void glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out)
+{
+	const struct gemm_rows *a = &p->g->a;
+	size_t width = p->tap_width;
+	if (!a->index) {
+		memcpy(out, a->data + row * p->lda, p->k * sizeof(float));
+		return;
+	}
+	for (size_t t = 0; t < p->taps; t++, out += width) {
+		size_t at = row * p->taps + t;
+		if (a->blend) {
+			const float *rows[4];
+			float factors[4];
+			int count = 0;
+			for (size_t q = at * 4; q < at * 4 + 4; q++) {
+				if (a->index[q] < 0 || a->blend[q] == 0.0F)
+					continue;
+				rows[count] = a->data + (size_t)a->index[q] * p->lda;
+				factors[count++] = a->blend[q];
+			}
+			kernels->blend(count, rows, factors, width, out);
+		} else if (a->index[at] < 0) {
+			memset(out, 0, width * sizeof(float));
+		} else {
+			memcpy(out, a->data + (size_t)a->index[at] * p->lda, width * sizeof(float));
+		}
+	}
+}
+
+void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,
+                       size_t cols, const float *in, size_t ld_in)
+{
+	const struct gemm *g = p->g;
+	struct finish f = {.act = g->act, .scale = g->scale ? g->scale + column : NULL};
+	float *out[KERNEL_MAX_MR];
+	const float *residual[KERNEL_MAX_MR];
+	while (rows > 0) {
+		size_t count = glip__min_size(rows, KERNEL_MAX_MR);
+		for (size_t i = 0; i < count; i++) {
+			out[i] = NULL;
+			residual[i] = NULL;
+			if (g->c_index && g->c_index[row + i] < 0)
+				continue;
+			size_t at = (g->c_index ? (size_t)g->c_index[row + i] : row + i) * p->ldc + column;
+			out[i] = g->c + at;
+			if (g->residual)
+				residual[i] = g->residual + at;
+		}
+		kernels->finish(&f, in, ld_in, (int)count, (int)cols, g->residual ? residual : NULL, out);
+		rows -= count;
+		row += count;
+		in += count * ld_in;
+	}
+}
+
+static enum glip_status check(struct ops *ops, const struct gemm *g, struct product *p)
+{
+	int64_t taps = g->a.taps > 0 ? g->a.taps : 1;
+	if (g->m < 0 || g->n < 0 || g->k < 0 || g->k % taps != 0)
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product of %lld x %lld x %lld in %lld taps", (long long)g->m,
+		                  (long long)g->n, (long long)g->k, (long long)taps);
+	int64_t rows = g->b_rows_are_k ? g->k : g->n, cols = g->b_rows_are_k ? g->n : g->k;
+	if (g->b.rows != rows || g->b.cols != cols || (g->ldb != 0 && g->ldb < cols))
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product: weight of %lld x %lld where %lld x %lld is needed",
+		                  (long long)g->b.rows, (long long)g->b.cols, (long long)rows, (long long)cols);
+	if (g->b.dtype != DTYPE_F32 && g->b.dtype != DTYPE_BF16)
+		return glip__fail(ops->err, GLIP_ERR_UNSUPPORTED, "matrix product with a weight of type %s",
+		                  glip__dtype_name(g->b.dtype));
+	if (!g->a.index && (taps != 1 || g->a.blend))
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product: %lld taps without their rows", (long long)taps);
+	if ((g->ldc != 0 && g->ldc < g->n) || (g->a.ld != 0 && g->a.ld < g->k / taps))
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product: rows of %lld and %lld floats overlap",
+		                  (long long)g->a.ld, (long long)g->ldc);
+	size_t area;
+	if (!glip__mul_size((size_t)g->m, (size_t)g->n, &area) || !glip__mul_size((size_t)g->n, (size_t)g->k, &area) ||
+	    !glip__mul_size((size_t)g->m, (size_t)g->k, &area))
+		return glip__fail(ops->err, GLIP_ERR_LIMIT, "matrix product of %lld x %lld x %lld is too large", (long long)g->m,
+		                  (long long)g->n, (long long)g->k);
+	*p = (struct product){
+		.g = g,
+		.m = (size_t)g->m,
+		.n = (size_t)g->n,
+		.k = (size_t)g->k,
+		.taps = (size_t)taps,
+		.tap_width = (size_t)(g->k / taps),
+		.lda = (size_t)(g->a.ld ? g->a.ld : g->k / taps),
+		.ldb = (size_t)(g->ldb ? g->ldb : cols),
+		.ldc = (size_t)(g->ldc ? g->ldc : g->n),
+	};
+	return GLIP_OK;
+}
+
+enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
+{
+	struct product p;
+	TRY(glip__ops_begin(ops));
+	TRY(check(ops, g, &p));
+	if (p.m == 0 || p.n == 0)
+		return GLIP_OK;
+	struct arena_mark mark = glip__arena_mark(ops->arena);
+	enum glip_status status;
+	if (ops->gemm == GLIP_GEMM_BLAS && p.k > 0)
+		status = glip__gemm_blas(ops, &p);
+	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k)
+		status = glip__gemm_few_rows(ops, &p);
+	else
+		status = glip__gemm_native(ops, &p);
+	glip__arena_release(ops->arena, mark);
+	return status;
+}
+
+enum glip_status glip__linear(struct ops *ops, const float *x, int64_t m, struct matrix w, const float *bias,
+                              enum activation act, float *y)
+{
+	struct gemm g = {
+		.m = m, .n = w.rows, .k = w.cols, .a = {.data = x, .ld = w.cols}, .b = w, .bias = bias, .act = act, .c = y,
+	};
+	return glip__gemm(ops, &g);
+}

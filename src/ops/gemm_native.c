@@ -1,0 +1,172 @@
+/* Matrix products by the library's own kernels.
+ *
+ * B is packed once per call into column panels [k][nr]. A block of left rows is read in place where it is dense and
+ * gathered into a worker's buffer otherwise; every panel is then multiplied with the whole block, so that the panel
+ * comes from memory once per block and the block stays in the second-level cache. The sum over k is never split: an
+ * element of C has the same bits whatever the blocks and threads are. */
+#include <assert.h>
+#include <stdalign.h>
+
+#include "ops/ops_internal.h"
+
+enum {
+	BLOCK_FLOATS = 96 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
+	BLOCK_ROWS = 96,
+	PIECES = 16,   /* wanted at least, so that workers of unequal speed finish together */
+	DOT_COLUMNS = 32
+};
+
+struct pack_task {
+	const struct kernels *kernels;
+	const struct product *p;
+	float *panels;
+};
+
+static void pack_panels(void *context, size_t begin, size_t end, int worker)
+{
+	const struct pack_task *t = context;
+	const struct product *p = t->p;
+	size_t nr = (size_t)t->kernels->nr, size = glip__dtype_size(p->g->b.dtype);
+	(void)worker;
+	for (size_t i = begin; i < end; i++) {
+		size_t column = i * nr;
+		int cols = (int)glip__min_size(nr, p->n - column);
+		float *panel = t->panels + column * p->k;
+		size_t skip = p->g->b_rows_are_k ? column : column * p->ldb;
+		const void *b = (const char *)p->g->b.data + skip * size;
+		if (p->g->b_rows_are_k)
+			t->kernels->pack_rows(b, p->g->b.dtype, p->ldb, cols, p->k, panel);
+		else
+			t->kernels->pack_columns(b, p->g->b.dtype, p->ldb, cols, p->k, panel);
+	}
+}
+
+struct product_task {
+	const struct kernels *kernels;
+	const struct product *p;
+	const float *panels;
+	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
+	bool gather;
+	size_t gather_ld;
+	struct worker_scratch scratch;
+};
+
+static void multiply_block(const struct product_task *t, size_t row, size_t rows, size_t column, size_t cols,
+                           const float *a, size_t lda)
+{
+	const struct kernels *kernels = t->kernels;
+	const struct product *p = t->p;
+	const struct gemm *g = p->g;
+	alignas(64) float tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
+	bool direct = glip__sums_fit_in_c(g), finish = glip__needs_finish(g);
+	const float *bias = g->bias ? g->bias + column : NULL;
+	for (size_t i = 0; i < rows; i += (size_t)kernels->mr) {
+		size_t count = glip__min_size((size_t)kernels->mr, rows - i);
+		float *c = direct ? g->c + (row + i) * p->ldc + column : tile;
+		size_t ldc = direct ? p->ldc : (size_t)kernels->nr;
+		kernels->gemm_tile(p->k, a + i * lda, lda, t->panels + column * p->k, bias, 0, c, ldc, (int)count, (int)cols);
+		if (finish)
+			glip__gemm_finish(kernels, p, row + i, count, column, cols, c, ldc);
+	}
+}
+
+static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
+{
+	const struct product_task *t = context;
+	const struct product *p = t->p;
+	size_t nr = (size_t)t->kernels->nr;
+	for (size_t piece = begin; piece < end; piece++) {
+		size_t row = piece / t->chunks * t->block_rows, first = piece % t->chunks * t->chunk_panels * nr;
+		size_t rows = glip__min_size(t->block_rows, p->m - row);
+		size_t last = glip__min_size(p->n, first + t->chunk_panels * nr);
+		const float *a = p->g->a.data + (t->gather ? 0 : row * p->lda);
+		size_t lda = p->lda;
+		if (t->gather) {
+			float *buffer = glip__worker_floats(&t->scratch, worker);
+			for (size_t i = 0; i < rows; i++)
+				glip__gather_row(t->kernels, p, row + i, buffer + i * t->gather_ld);
+			a = buffer;
+			lda = t->gather_ld;
+		}
+		for (size_t column = first; column < last; column += nr)
+			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
+	}
+}
+
+enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
+{
+	const struct kernels *kernels = ops->kernels;
+	size_t mr = (size_t)kernels->mr, nr = (size_t)kernels->nr, panel_count = glip__ceil_div(p->n, nr);
+	struct pack_task pack = {.kernels = kernels, .p = p};
+	size_t panel_floats;
+	if (!glip__mul_size(panel_count * nr, p->k, &panel_floats))
+		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
+	pack.panels = glip__ops_floats(ops, panel_floats);
+	if (!pack.panels)
+		return GLIP_ERR_NOMEM;
+
+	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_FLOATS / (p->k + 1));
+	block = block < mr ? mr : block / mr * mr;
+	size_t blocks = glip__ceil_div(p->m, block);
+	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
+	struct product_task task = {
+		.kernels = kernels,
+		.p = p,
+		.panels = pack.panels,
+		.block_rows = block,
+		.chunk_panels = glip__ceil_div(panel_count, chunks),
+		/* Rows a multiple of 4 KiB apart share their sets of the first-level cache: a copy is cheaper. */
+		.gather = !glip__is_dense(p) || (p->lda % 1024 == 0 && p->n > nr),
+		.gather_ld = glip__round_up(p->k, 16) + 16,
+	};
+	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
+	if (task.gather)
+		TRY(glip__worker_scratch(ops, block * task.gather_ld, &task.scratch));
+	glip__pool_run(ops->pool, pack_panels, &pack, panel_count, 1);
+	glip__pool_run(ops->pool, multiply_pieces, &task, blocks * task.chunks, 1);
+	return GLIP_OK;
+}
+
+struct few_rows_task {
+	const struct kernels *kernels;
+	const struct product *p;
+	const float *a;
+	size_t lda;
+};
+
+static void multiply_few_rows(void *context, size_t begin, size_t end, int worker)
+{
+	const struct few_rows_task *t = context;
+	const struct product *p = t->p;
+	const struct gemm *g = p->g;
+	alignas(64) float tile[KERNEL_MAX_DOT_ROWS * DOT_COLUMNS];
+	bool direct = glip__sums_fit_in_c(g);
+	(void)worker;
+	for (size_t column = begin; column < end; column += DOT_COLUMNS) {
+		size_t cols = glip__min_size(DOT_COLUMNS, end - column);
+		const void *b = (const char *)g->b.data + column * p->ldb * glip__dtype_size(g->b.dtype);
+		float *c = direct ? g->c + column : tile;
+		size_t ldc = direct ? p->ldc : DOT_COLUMNS;
+		t->kernels->dot_rows(p->k, t->a, t->lda, (int)p->m, b, g->b.dtype, p->ldb, (int)cols,
+		                     g->bias ? g->bias + column : NULL, c, ldc);
+		if (glip__needs_finish(g))
+			glip__gemm_finish(t->kernels, p, 0, p->m, column, cols, c, ldc);
+	}
+}
+
+/* Few left rows: the weights are read once, in place. */
+enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p)
+{
+	struct few_rows_task task = {.kernels = ops->kernels, .p = p, .a = p->g->a.data, .lda = p->lda};
+	if (!glip__is_dense(p)) {
+		float *gathered = glip__ops_floats(ops, p->m * p->k);
+		if (!gathered)
+			return GLIP_ERR_NOMEM;
+		for (size_t i = 0; i < p->m; i++)
+			glip__gather_row(ops->kernels, p, i, gathered + i * p->k);
+		task.a = gathered;
+		task.lda = p->k;
+	}
+	glip__pool_run(ops->pool, multiply_few_rows, &task, p->n, DOT_COLUMNS);
+	return GLIP_OK;
+}

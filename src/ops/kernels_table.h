@@ -1,0 +1,95 @@
+/* The kernels' signatures, each with its contract. A kernel gets raw pointers and counts, asserts its preconditions, and
+ * never allocates, threads or fails. Names: <kernel>__<instruction set>; the plain C ones (ref) accumulate in double and
+ * are the oracle of the others. */
+#ifndef GLIP_OPS_KERNELS_TABLE_H
+#define GLIP_OPS_KERNELS_TABLE_H
+
+#include "ops/kernels.h"
+#include "ops/ops.h"
+
+enum {
+	KERNEL_MAX_MR = 16,    /* rows of a product tile, at most */
+	KERNEL_MAX_NR = 64,    /* columns of a product tile, at most */
+	KERNEL_MAX_DOT_ROWS = 24 /* left rows of dot_rows, at most */
+};
+
+/* What a product tile still needs once the sums and the bias are there. */
+struct finish {
+	enum activation act;
+	const float *scale; /* [cols] or NULL */
+};
+
+/* The scores of one query row, before the softmax. */
+struct score_row {
+	float scale;
+	float clamp;           /* 0: not */
+	const float *bias;     /* [n] or NULL */
+	const uint8_t *region; /* [n] or NULL */
+	uint8_t own_region;
+};
+
+struct kernels {
+	const char *name;
+	uint32_t flag; /* the enum glip_cpu_flags bit these kernels need */
+	int mr, nr;    /* rows and columns of a full product tile */
+
+	/* ---- Products ---- */
+
+	/* c[i, j] = init[i * init_ld + j] + sum_p a[i * lda + p] * panel[p * nr + j] for i < rows <= mr, j < cols <= nr;
+	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum runs over p in order, so an element
+	 * has the same bits in whatever tile it is computed. */
+	void (*gemm_tile)(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
+	                  float *c, size_t ldc, int rows, int cols);
+	/* The panel [k, nr] of b's rows 0..cols-1 (b [cols, k]: transposes), zeros in the columns past cols. dtype F32, BF16. */
+	void (*pack_columns)(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);
+	/* The same where b is [k, cols]. */
+	void (*pack_rows)(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);
+	/* y[j * ldy + i] = x[i * ldx + j] for i < rows, j < cols. */
+	void (*transpose)(const float *x, size_t ldx, size_t rows, size_t cols, float *y, size_t ldy);
+	/* c[i * ldc + j] = bias[j] + sum_p a[i * lda + p] * b[j * ldb + p] for i < rows <= KERNEL_MAX_DOT_ROWS, j < cols:
+	 * few left rows, each right row read once and in place. */
+	void (*dot_rows)(size_t k, const float *a, size_t lda, int rows, const void *b, enum dtype dtype, size_t ldb,
+	                 int cols, const float *bias, float *c, size_t ldc);
+	/* out[j] = sum over q < count (0..4) of factor[q] * row[q][j]. */
+	void (*blend)(int count, const float *const *row, const float *factor, size_t n, float *out);
+	/* out[i][j] = residual[i][j] + scale[j] * act(in[i * ld_in + j]); rows with out[i] NULL are skipped; residual NULL:
+	 * none; out[i] may be in + i * ld_in, residual[i] may be out[i]. */
+	void (*finish)(const struct finish *f, const float *in, size_t ld_in, int rows, int cols,
+	               const float *const *residual, float *const *out);
+
+	/* ---- Rows ---- */
+
+	/* torch layer_norm of one row; y may be x. */
+	void (*layer_norm)(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y);
+	/* torch softmax of one row, in place. */
+	void (*softmax)(float *x, size_t n);
+	/* x = softmax(clamp(scale * x) + bias, -100 where region differs), in place. */
+	void (*score_softmax)(const struct score_row *s, float *x, size_t n);
+	/* top[j] = max(top[j], x[r, j]) over the rows. */
+	void (*column_max)(const float *x, size_t rows, size_t n, float *top);
+	/* x[r, j] = exp(x[r, j] - top[j]), and sum[j] += its rows in order. */
+	void (*column_exp)(float *x, size_t rows, size_t n, const float *top, double *sum);
+	/* x[r, j] *= factor[j]. */
+	void (*column_scale)(float *x, size_t rows, size_t n, const float *factor);
+	/* sum[j] += x[r, j], square[j] += x[r, j]^2, in double, rows in order. */
+	void (*column_sums)(const float *x, size_t rows, size_t n, double *sum, double *square);
+	/* y[j] += x[j]. */
+	void (*add)(const float *x, size_t n, float *y);
+	/* y[j] = x0[j] + part * (x1[j] - x0[j]). */
+	void (*lerp)(const float *x0, const float *x1, float part, size_t n, float *y);
+
+	/* ---- Elements ---- */
+
+	void (*clamp)(float *x, size_t n, float low, float high);
+	void (*relu)(const float *x, size_t n, float *y);
+	void (*sigmoid)(const float *x, size_t n, float *y);
+	/* Row r of struct dyrelu_sum. */
+	void (*dyrelu_row)(const struct dyrelu_sum *d, size_t row);
+};
+
+extern const struct kernels glip__kernels_ref;
+extern const struct kernels glip__kernels_avx2;
+extern const struct kernels glip__kernels_avx512;
+extern const struct kernels glip__kernels_neon;
+
+#endif

@@ -1,0 +1,67 @@
+/* What the operators share. */
+#ifndef GLIP_OPS_OPS_INTERNAL_H
+#define GLIP_OPS_OPS_INTERNAL_H
+
+#include "ops/kernels_table.h"
+
+/* GLIP_ERR_CANCELLED once the caller wants to stop: the first line of every operator. */
+enum glip_status glip__ops_begin(struct ops *ops);
+
+/* Scratch of one slice per worker, `size` bytes each rounded up to whole cache lines; NULL when out of memory. */
+struct worker_scratch {
+	char *data;
+	size_t stride;
+};
+enum glip_status glip__worker_scratch(struct ops *ops, size_t floats, struct worker_scratch *out);
+static inline float *glip__worker_floats(const struct worker_scratch *s, int worker)
+{
+	return (float *)(void *)(s->data + s->stride * (size_t)worker);
+}
+
+/* ceil(a / b) and a rounded up to a multiple of b. */
+static inline size_t glip__ceil_div(size_t a, size_t b)
+{
+	return a / b + (a % b != 0);
+}
+static inline size_t glip__round_up(size_t a, size_t b)
+{
+	return glip__ceil_div(a, b) * b;
+}
+static inline size_t glip__min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The sizes of a product as the providers use them: checked, defaults filled in. */
+struct product {
+	const struct gemm *g;
+	size_t m, n, k, taps, tap_width, lda, ldb, ldc;
+};
+
+/* Copies row `row` of the left matrix, all its taps, to out [k]. */
+void glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out);
+/* Whether the left matrix is rows in place. */
+static inline bool glip__is_dense(const struct product *p)
+{
+	return !p->g->a.index;
+}
+
+enum glip_status glip__gemm_native(struct ops *ops, const struct product *p);
+enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p);
+enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p);
+
+/* Sums that lie at in [rows, ld_in] (bias included) to their place in C, columns [column, column + cols) of rows
+ * [row, row + rows): activation, scale, residual, c_index. In place where in is the place itself. */
+void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,
+                       size_t cols, const float *in, size_t ld_in);
+/* Whether sums may be written to C directly, before they are finished there. */
+static inline bool glip__sums_fit_in_c(const struct gemm *g)
+{
+	return !g->c_index && !g->residual;
+}
+static inline bool glip__needs_finish(const struct gemm *g)
+{
+	return g->act != ACT_NONE || g->scale || g->residual || g->c_index;
+}
+
+#endif

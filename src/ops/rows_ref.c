@@ -1,0 +1,128 @@
+/* Row and element kernels in plain C, accumulated in double. */
+#include <math.h>
+
+#include "ops/ref.h"
+
+/* torch.nn.functional.layer_norm over one row. */
+void glip__layer_norm__ref(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y)
+{
+	double sum = 0, square = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += (double)x[i];
+	double mean = sum / (double)n;
+	for (size_t i = 0; i < n; i++) {
+		double d = (double)x[i] - mean;
+		square += d * d;
+	}
+	double inverse = 1 / sqrt(square / (double)n + (double)eps);
+	for (size_t i = 0; i < n; i++)
+		y[i] = (float)(((double)x[i] - mean) * inverse * (double)weight[i] + (double)bias[i]);
+}
+
+/* torch.softmax over one row. */
+void glip__softmax__ref(float *x, size_t n)
+{
+	float top = x[0];
+	for (size_t i = 1; i < n; i++)
+		top = x[i] > top ? x[i] : top;
+	double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += exp((double)x[i] - (double)top);
+	for (size_t i = 0; i < n; i++)
+		x[i] = (float)(exp((double)x[i] - (double)top) / sum);
+}
+
+void glip__score_softmax__ref(const struct score_row *s, float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		float v = x[i] * s->scale;
+		if (s->clamp > 0)
+			v = v < -s->clamp ? -s->clamp : v > s->clamp ? s->clamp : v;
+		if (s->bias)
+			v += s->bias[i];
+		if (s->region && s->region[i] != s->own_region)
+			v -= 100;
+		x[i] = v;
+	}
+	glip__softmax__ref(x, n);
+}
+
+void glip__column_max__ref(const float *x, size_t rows, size_t n, float *top)
+{
+	for (size_t r = 0; r < rows; r++)
+		for (size_t j = 0; j < n; j++)
+			top[j] = x[r * n + j] > top[j] ? x[r * n + j] : top[j];
+}
+
+void glip__column_exp__ref(float *x, size_t rows, size_t n, const float *top, double *sum)
+{
+	for (size_t r = 0; r < rows; r++) {
+		for (size_t j = 0; j < n; j++) {
+			x[r * n + j] = (float)exp((double)x[r * n + j] - (double)top[j]);
+			sum[j] += (double)x[r * n + j];
+		}
+	}
+}
+
+void glip__column_scale__ref(float *x, size_t rows, size_t n, const float *factor)
+{
+	for (size_t r = 0; r < rows; r++)
+		for (size_t j = 0; j < n; j++)
+			x[r * n + j] *= factor[j];
+}
+
+void glip__column_sums__ref(const float *x, size_t rows, size_t n, double *sum, double *square)
+{
+	for (size_t r = 0; r < rows; r++) {
+		for (size_t j = 0; j < n; j++) {
+			double v = (double)x[r * n + j];
+			sum[j] += v;
+			square[j] += v * v;
+		}
+	}
+}
+
+void glip__add__ref(const float *x, size_t n, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+void glip__lerp__ref(const float *x0, const float *x1, float part, size_t n, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (float)((double)x0[i] + (double)part * ((double)x1[i] - (double)x0[i]));
+}
+
+/* torch.clamp: not-a-number stays. */
+void glip__clamp__ref(float *x, size_t n, float low, float high)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+
+/* torch.relu */
+void glip__relu__ref(const float *x, size_t n, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] < 0 ? 0 : x[i];
+}
+
+/* torch.sigmoid */
+void glip__sigmoid__ref(const float *x, size_t n, float *y)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = (float)(1 / (1 + exp(-(double)x[i])));
+}
+
+void glip__dyrelu_row__ref(const struct dyrelu_sum *d, size_t row)
+{
+	size_t n = (size_t)d->channels;
+	for (size_t c = 0; c < n; c++) {
+		double x = (double)d->shift[c];
+		for (int s = 0; s < d->sources; s++)
+			x += (double)d->scale[s][c] * (double)d->source[s][row * n + c];
+		double first = (double)d->a1[c] * x + (double)d->b1[c], second = (double)d->a2[c] * x + (double)d->b2[c];
+		d->out[row * n + c] = (float)(first < second ? second : first);
+	}
+}
