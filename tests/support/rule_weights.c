@@ -14,12 +14,12 @@ static const uint64_t golden = 0x9E3779B97F4A7C15u;
 const struct rule_config *rule_variant(const char *name)
 {
 	static const struct rule_config variants[] = {
-		{"mini-t", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, true, 128, 8, 16},
-		{"mini-l", 24, {2, 2, 4, 2}, {2, 4, 8, 16}, 12, 30522, 48, 3, 4, 96, 64, 3, true, 128, 8, 16},
-		{"mini-a", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, false, 128, 8, 16},
-		{"glip-t", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, true, 2048, 8, 16},
-		{"glip-l", 192, {2, 2, 18, 2}, {6, 12, 24, 48}, 12, 30522, 768, 12, 12, 3072, 256, 8, true, 2048, 8, 16},
-		{"glip-a", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, false, 2048, 8, 16},
+		{"mini-t", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, true, 128, 8, 16, 0},
+		{"mini-l", 24, {2, 2, 4, 2}, {2, 4, 8, 16}, 12, 30522, 48, 3, 4, 96, 64, 3, true, 128, 8, 16, 0},
+		{"mini-a", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, false, 128, 8, 16, 0},
+		{"glip-t", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, true, 2048, 8, 16, 0},
+		{"glip-l", 192, {2, 2, 18, 2}, {6, 12, 24, 48}, 12, 30522, 768, 12, 12, 3072, 256, 8, true, 2048, 8, 16, 0},
+		{"glip-a", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, false, 2048, 8, 16, 0},
 	};
 
 	for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
@@ -262,10 +262,31 @@ static void emit_bert_layer(struct emitter *e, int64_t h, int64_t i)
 	emit_norm(e, "mlp.norm", "output.LayerNorm", h);
 }
 
+/* bert.embed.word.rows */
+static void emit_word_rows(struct emitter *e, const struct rule_config *m)
+{
+	struct tensor t = {.ndim = 1, .dtype = DTYPE_I32, .shape = {m->vocab}};
+	int32_t *rows;
+
+	if (!e->good)
+		return;
+	if (!e->writing) {
+		e->good = glip__weights_declare(e->writer, "bert.embed.word.rows", &t, &e->err) == GLIP_OK;
+		return;
+	}
+	rows = malloc((size_t)m->vocab * sizeof *rows);
+	for (int i = 0; rows != NULL && i < m->vocab; i++)
+		rows[i] = i % m->word_rows;
+	e->good = rows != NULL && glip__weights_write(e->writer, rows, &e->err) == GLIP_OK;
+	free(rows);
+}
+
 static void emit_bert(struct emitter *e, const struct rule_config *m)
 {
 	set_official(e, "bert.embed.", "language_backbone.body.model.embeddings.");
-	emit_matrix(e, "word.weight", "word_embeddings.weight", m->vocab, 1, m->hidden);
+	emit_matrix(e, "word.weight", "word_embeddings.weight", m->word_rows > 0 ? m->word_rows : m->vocab, 1, m->hidden);
+	if (m->word_rows > 0)
+		emit_word_rows(e, m);
 	emit_matrix(e, "position.weight", "position_embeddings.weight", 512, 1, m->hidden);
 	emit_matrix(e, "type.weight", "token_type_embeddings.weight", 2, 1, m->hidden);
 	emit_norm(e, "norm", "LayerNorm", m->hidden);

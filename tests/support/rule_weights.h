@@ -20,6 +20,7 @@ struct rule_config {
 	int channels, head_layers;
 	bool fusion;
 	int fusion_dim, fusion_heads, groups;
+	int word_rows; /* > 0: that many rows of word embeddings are stored, token id i has row i % word_rows */
 };
 
 /* "mini-t", "mini-l", "mini-a", "glip-t", "glip-l", "glip-a"; NULL for another name. */
