@@ -76,7 +76,7 @@ static struct paint text_paint(struct paint background)
 	float r = (float)background.r / 255.0f, g = (float)background.g / 255.0f, b = (float)background.b / 255.0f;
 	/* Squares stand in for the display's gamma of 2.2. */
 	float luminance = 0.2126f * r * r + 0.7152f * g * g + 0.0722f * b * b;
-	return luminance > 0.33f ? (struct paint){0, 0, 0, 1.0f} : (struct paint){255, 255, 255, 1.0f};
+	return luminance > 0.28f ? (struct paint){0, 0, 0, 1.0f} : (struct paint){255, 255, 255, 1.0f};
 }
 
 static const char ellipsis[] = "\xe2\x80\xa6";

@@ -123,11 +123,11 @@ static void add_mark(struct pen *pen, char mark, uint32_t letter, float left, fl
 	int below;
 	const char *path = glip__mark_path(mark, &below);
 	float top = letter == GLYPH_DOTLESS_I ? GLYPH_XHEIGHT : letter_top(letter);
-	/* A crossing bar belongs to the stem of d and h, not to the letter's middle. */
+	/* A crossing bar belongs to the stem of d and l, not to the letter's middle. */
 	float center = left + width * 0.5f;
 	if (mark == '_' && letter == 'd')
 		center = left + width;
-	else if (mark == '_' && (letter == 'D' || letter == 'h'))
+	else if ((mark == '_' && (letter == 'D' || letter == 'h')) || mark == '|')
 		center = left;
 	float height = below == 1 ? 0.0f : below == 2 ? top * 0.5f : top;
 	if (mark == '_' && (letter == 'd' || letter == 'h'))

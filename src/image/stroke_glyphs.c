@@ -150,7 +150,7 @@ static const char latin[] =
 	"D_d_E-e-EueuE.e.E;e;EvevG^g^Gugu"
 	"G.g.G,g,H^h^H_h_I~i~I-i-IuiuI;i;"
 	"I.i IJijJ^j^K,k,k L'l'L,l,LvlvL="
-	"l=L/l/N'n'N,n,Nvnvn N n O-o-Ouou"
+	"l=L|l|N'n'N,n,Nvnvn N n O-o-Ouou"
 	"O\"o\"OEoeR'r'R,r,RvrvS's'S^s^S,s,"
 	"SvsvT,t,TvtvT_t_U~u~U-u-UuuuUouo"
 	"U\"u\"U;u;W^w^Y^y^Y:Z'z'Z.z.Zvzvf ";
@@ -175,6 +175,7 @@ static const struct {
 	{',', 0x327, 1, "M2,0L-3,-18"},
 	{';', 0x328, 1, "M6,0Q-4,-16,9,-18"},
 	{'/', 0x338, 2, "M-22,-30L22,30"},
+	{'|', 0, 2, "M-9,-9L10,9"},
 	{'_', 0x335, 2, "M-12,10L14,10"},
 	{'=', 0, 2, "D16,0"},
 };
