@@ -1,0 +1,114 @@
+#include "elements.h"
+
+#include <string.h>
+
+#include "byte_source.h"
+
+static const struct {
+	uint8_t size;
+	bool is_float;
+	const char *name, *storage, *safetensors;
+} elements[ELEMENT_COUNT] = {
+	[ELEMENT_F32] = {4, true, "float32", "FloatStorage", "F32"},
+	[ELEMENT_F16] = {2, true, "float16", "HalfStorage", "F16"},
+	[ELEMENT_BF16] = {2, true, "bfloat16", "BFloat16Storage", "BF16"},
+	[ELEMENT_F64] = {8, true, "float64", "DoubleStorage", "F64"},
+	[ELEMENT_I64] = {8, false, "int64", "LongStorage", "I64"},
+	[ELEMENT_I32] = {4, false, "int32", "IntStorage", "I32"},
+	[ELEMENT_I16] = {2, false, "int16", "ShortStorage", "I16"},
+	[ELEMENT_I8] = {1, false, "int8", "CharStorage", "I8"},
+	[ELEMENT_U8] = {1, false, "uint8", "ByteStorage", "U8"},
+	[ELEMENT_BOOL] = {1, false, "bool", "BoolStorage", "BOOL"},
+};
+
+size_t element_size(enum element element)
+{
+	return elements[element].size;
+}
+
+const char *element_name(enum element element)
+{
+	return elements[element].name;
+}
+
+bool element_is_float(enum element element)
+{
+	return elements[element].is_float;
+}
+
+bool element_by_storage(const char *name, size_t length, enum element *out)
+{
+	for (int i = 0; i < ELEMENT_COUNT; i++) {
+		if (strlen(elements[i].storage) == length && memcmp(elements[i].storage, name, length) == 0) {
+			*out = (enum element)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool element_by_safetensors(const char *name, size_t length, enum element *out)
+{
+	for (int i = 0; i < ELEMENT_COUNT; i++) {
+		if (strlen(elements[i].safetensors) == length && memcmp(elements[i].safetensors, name, length) == 0) {
+			*out = (enum element)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static float f32_from_bits(uint32_t bits)
+{
+	float f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return f;
+}
+
+static float f32_from_f16(uint32_t h)
+{
+	uint32_t sign = (h & 0x8000u) << 16, exponent = h >> 10 & 31u, mantissa = h & 1023u;
+
+	if (exponent == 31)
+		return f32_from_bits(sign | 0x7F800000u | mantissa << 13);
+	if (exponent > 0)
+		return f32_from_bits(sign | (exponent + 112u) << 23 | mantissa << 13);
+	/* Zero or subnormal: mantissa * 2^-24, exact in float32. */
+	return (sign ? -1.0f : 1.0f) * (float)mantissa * 0x1p-24f;
+}
+
+void elements_to_f32(enum element element, const uint8_t *in, size_t count, float *out)
+{
+	size_t size = element_size(element);
+
+	for (size_t i = 0; i < count; i++, in += size) {
+		uint64_t bits = little_endian(in, size);
+		double d;
+		switch (element) {
+		case ELEMENT_F16:
+			out[i] = f32_from_f16((uint32_t)bits);
+			break;
+		case ELEMENT_BF16:
+			out[i] = f32_from_bits((uint32_t)bits << 16);
+			break;
+		case ELEMENT_F64:
+			memcpy(&d, &bits, sizeof(d));
+			out[i] = (float)d;
+			break;
+		default:
+			out[i] = f32_from_bits((uint32_t)bits);
+			break;
+		}
+	}
+}
+
+uint16_t bf16_from_f32(float value)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
+		return (uint16_t)(bits >> 16 | 0x40u);
+	return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
