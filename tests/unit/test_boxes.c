@@ -294,6 +294,10 @@ static void test_size_limit(void **state)
 	const float *box = found(&s, 0)->box;
 	assert_true(fabs((double)box[0] - (centre - half_x)) < 0.01 && fabs((double)box[2] - (centre + half_x)) < 0.01);
 	assert_true(fabs((double)box[1] - (centre - half_y)) < 0.01 && fabs((double)box[3] - (centre + half_y)) < 0.01);
+	delta[2] = 5.0f * 4.2f;
+	assert_int_equal(run(&s, single, TOKENS), 1);
+	box = found(&s, 0)->box;
+	assert_true(fabs((double)box[0] - (centre - half_y)) < 0.01 && fabs((double)box[2] - (centre + half_y)) < 0.01);
 	scene_close(&s);
 }
 
@@ -509,6 +513,8 @@ static void test_not_a_number(void **state)
 		assert_true(count > 0 && count <= 10);
 		for (size_t i = 0; i < count; i++)
 			assert_true(found(&s, i)->label == 1 && isfinite(found(&s, i)->score));
+		for (size_t i = 0; i < s.candidates.length / sizeof(struct box_candidate); i++)
+			assert_true(candidate(&s, i)->score > 0.0f);
 	}
 	scene_close(&s);
 }
