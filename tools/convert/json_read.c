@@ -5,19 +5,19 @@
 
 #include "base/utf8.h"
 
-static enum glip_status bad(const struct json *j, const char *what)
+static enum glip_status bad(const struct json_reader *j, const char *what)
 {
 	glip__fail(j->err, GLIP_ERR_FORMAT, "%s: JSON header: %s at byte %zu", j->path, what, (size_t)(j->at - j->text));
 	return GLIP_ERR_FORMAT;
 }
 
-static void skip_space(struct json *j)
+static void skip_space(struct json_reader *j)
 {
 	while (j->at < j->end && (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r'))
 		j->at++;
 }
 
-int json_accept(struct json *j, char c)
+int json_read_accept(struct json_reader *j, char c)
 {
 	skip_space(j);
 	if (j->at >= j->end || *j->at != c)
@@ -26,17 +26,17 @@ int json_accept(struct json *j, char c)
 	return 1;
 }
 
-enum glip_status json_expect(struct json *j, char c)
+enum glip_status json_read_expect(struct json_reader *j, char c)
 {
 	char what[] = "'?' expected";
 
-	if (json_accept(j, c))
+	if (json_read_accept(j, c))
 		return GLIP_OK;
 	what[1] = c;
 	return bad(j, what);
 }
 
-static enum glip_status hex4(struct json *j, uint32_t *out)
+static enum glip_status hex4(struct json_reader *j, uint32_t *out)
 {
 	*out = 0;
 	for (int i = 0; i < 4; i++, j->at++) {
@@ -52,7 +52,7 @@ static enum glip_status hex4(struct json *j, uint32_t *out)
 }
 
 /* Behind the backslash; writes the character as UTF-8. */
-static enum glip_status escape(struct json *j, char out[4], size_t *length)
+static enum glip_status escape(struct json_reader *j, char out[4], size_t *length)
 {
 	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
 	const char *found;
@@ -86,13 +86,13 @@ static enum glip_status escape(struct json *j, char out[4], size_t *length)
 	return GLIP_OK;
 }
 
-enum glip_status json_string(struct json *j, char *out, size_t size, size_t *length)
+enum glip_status json_read_string(struct json_reader *j, char *out, size_t size, size_t *length)
 {
 	size_t n = 0, step;
 	uint32_t c;
 	char piece[4];
 
-	TRY(json_expect(j, '"'));
+	TRY(json_read_expect(j, '"'));
 	for (;;) {
 		if (j->at >= j->end)
 			return bad(j, "a string without an end");
@@ -124,12 +124,12 @@ enum glip_status json_string(struct json *j, char *out, size_t size, size_t *len
 	return GLIP_OK;
 }
 
-static int is_digit(const struct json *j)
+static int is_digit(const struct json_reader *j)
 {
 	return j->at < j->end && *j->at >= '0' && *j->at <= '9';
 }
 
-enum glip_status json_count(struct json *j, int64_t *out)
+enum glip_status json_read_count(struct json_reader *j, int64_t *out)
 {
 	int64_t v = 0;
 
@@ -149,7 +149,7 @@ enum glip_status json_count(struct json *j, int64_t *out)
 	return GLIP_OK;
 }
 
-static enum glip_status skip_number(struct json *j)
+static enum glip_status skip_number(struct json_reader *j)
 {
 	if (j->at < j->end && *j->at == '-')
 		j->at++;
@@ -177,14 +177,14 @@ static enum glip_status skip_number(struct json *j)
 	return GLIP_OK;
 }
 
-static enum glip_status skip_scalar(struct json *j)
+static enum glip_status skip_scalar(struct json_reader *j)
 {
 	static const char *const words[] = {"true", "false", "null"};
 	size_t length;
 
 	skip_space(j);
 	if (j->at < j->end && *j->at == '"')
-		return json_string(j, NULL, 0, &length);
+		return json_read_string(j, NULL, 0, &length);
 	for (size_t i = 0; i < 3; i++) {
 		length = strlen(words[i]);
 		if ((size_t)(j->end - j->at) >= length && memcmp(j->at, words[i], length) == 0) {
@@ -195,7 +195,7 @@ static enum glip_status skip_scalar(struct json *j)
 	return skip_number(j);
 }
 
-enum glip_status json_skip(struct json *j)
+enum glip_status json_read_skip(struct json_reader *j)
 {
 	enum { MAX_DEPTH = 32 };
 	char closing[MAX_DEPTH];
@@ -203,7 +203,7 @@ enum glip_status json_skip(struct json *j)
 
 	for (;;) {
 		bool opened = false;
-		if (json_accept(j, '{') || json_accept(j, '[')) {
+		if (json_read_accept(j, '{') || json_read_accept(j, '[')) {
 			if (depth == MAX_DEPTH)
 				return bad(j, "too many levels");
 			closing[depth++] = j->at[-1] == '{' ? '}' : ']';
@@ -213,16 +213,16 @@ enum glip_status json_skip(struct json *j)
 		}
 		/* Close whatever ends here; then a comma leads to the next value. */
 		while (depth > 0) {
-			if (json_accept(j, closing[depth - 1])) {
+			if (json_read_accept(j, closing[depth - 1])) {
 				depth--;
 				opened = false;
 				continue;
 			}
 			if (!opened)
-				TRY(json_expect(j, ','));
+				TRY(json_read_expect(j, ','));
 			if (closing[depth - 1] == '}') {
-				TRY(json_string(j, NULL, 0, &length));
-				TRY(json_expect(j, ':'));
+				TRY(json_read_string(j, NULL, 0, &length));
+				TRY(json_read_expect(j, ':'));
 			}
 			break;
 		}
@@ -231,7 +231,7 @@ enum glip_status json_skip(struct json *j)
 	}
 }
 
-enum glip_status json_finish(struct json *j)
+enum glip_status json_read_finish(struct json_reader *j)
 {
 	skip_space(j);
 	return j->at == j->end ? GLIP_OK : bad(j, "something behind the end");

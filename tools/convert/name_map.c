@@ -146,7 +146,7 @@ static size_t repetitions(const struct group *g, const struct model_sizes *m)
 		return (size_t)(m->depths[0] + m->depths[1] + m->depths[2] + m->depths[3]);
 	case LOOP_MERGES:
 	case LOOP_STAGE_NORMS:
-		return STAGES - 1;
+		return MAP_STAGES - 1;
 	case LOOP_BERT:
 		return (size_t)m->bert_layers;
 	case LOOP_FUSION:

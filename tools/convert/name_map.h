@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STAGES = 4, LEVELS = 5 };
+enum { MAP_STAGES = 4, MAP_LEVELS = 5 };
 
 /* What the shapes of a model depend on. */
 struct model_sizes {
-	int64_t embed_dim, depths[STAGES], heads[STAGES], window;
+	int64_t embed_dim, depths[MAP_STAGES], heads[MAP_STAGES], window;
 	int64_t vocab, positions, hidden, bert_layers, bert_heads, intermediate, max_tokens;
 	int64_t channels, head_layers, fusion_dim, fusion_heads, groups;
 	int64_t prompt; /* rows of the tuned prompt; 0: none */

@@ -14,19 +14,19 @@ bool safetensors_probe(const struct byte_source *source)
 	       little_endian(head, 8) <= source->size - 8;
 }
 
-static enum glip_status read_list(struct json *j, int64_t *out, int max, int *count)
+static enum glip_status read_list(struct json_reader *j, int64_t *out, int max, int *count)
 {
 	*count = 0;
-	TRY(json_expect(j, '['));
-	if (json_accept(j, ']'))
+	TRY(json_read_expect(j, '['));
+	if (json_read_accept(j, ']'))
 		return GLIP_OK;
 	do {
 		if (*count == max)
 			return glip__fail(j->err, GLIP_ERR_FORMAT, "%s: JSON header: a list of more than %d numbers at byte %zu", j->path,
 			                  max, (size_t)(j->at - j->text));
-		TRY(json_count(j, &out[(*count)++]));
-	} while (json_accept(j, ','));
-	return json_expect(j, ']');
+		TRY(json_read_count(j, &out[(*count)++]));
+	} while (json_read_accept(j, ','));
+	return json_read_expect(j, ']');
 }
 
 /* The value of one tensor's key; seen collects dtype, shape, data_offsets. */
@@ -37,18 +37,18 @@ struct description {
 	unsigned seen;
 };
 
-static enum glip_status read_field(struct json *j, struct checkpoint_tensor *t, struct description *d)
+static enum glip_status read_field(struct json_reader *j, struct checkpoint_tensor *t, struct description *d)
 {
 	char key[32];
 	size_t length;
 	unsigned bit;
 	int count;
 
-	TRY(json_string(j, key, sizeof(key), &length));
-	TRY(json_expect(j, ':'));
+	TRY(json_read_string(j, key, sizeof(key), &length));
+	TRY(json_read_expect(j, ':'));
 	if (strcmp(key, "dtype") == 0) {
 		bit = 1;
-		TRY(json_string(j, d->dtype, sizeof(d->dtype), &d->dtype_length));
+		TRY(json_read_string(j, d->dtype, sizeof(d->dtype), &d->dtype_length));
 	} else if (strcmp(key, "shape") == 0) {
 		bit = 2;
 		TRY(read_list(j, t->shape, CHECKPOINT_MAX_DIMS, &t->ndim));
@@ -79,18 +79,18 @@ static void set_strides(struct checkpoint_tensor *t)
 	}
 }
 
-static enum glip_status read_entry(struct checkpoint *c, struct json *j, const char *name, size_t name_length,
+static enum glip_status read_entry(struct checkpoint *c, struct json_reader *j, const char *name, size_t name_length,
                                    uint64_t data, struct glip_error *err)
 {
 	struct checkpoint_tensor t = {0};
 	struct description d = {0};
 	uint64_t bytes;
 
-	TRY(json_expect(j, '{'));
+	TRY(json_read_expect(j, '{'));
 	do {
 		TRY(read_field(j, &t, &d));
-	} while (json_accept(j, ','));
-	TRY(json_expect(j, '}'));
+	} while (json_read_accept(j, ','));
+	TRY(json_read_expect(j, '}'));
 	if (d.seen != 7)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s lacks its dtype, shape or data_offsets", c->source.path, name);
 	if (d.range[0] > d.range[1] || (uint64_t)d.range[1] > c->source.size - data)
@@ -143,7 +143,7 @@ enum glip_status safetensors_read(struct checkpoint *c, struct glip_error *err)
 	uint64_t size;
 	char *text, name[512];
 	size_t length;
-	struct json j;
+	struct json_reader j;
 	enum glip_status status = GLIP_OK;
 
 	TRY(byte_source_read(&c->source, 0, head, sizeof(head), err));
@@ -155,20 +155,20 @@ enum glip_status safetensors_read(struct checkpoint *c, struct glip_error *err)
 	if (text == NULL)
 		return glip__fail_nomem(err, "the header", (size_t)size);
 	TRY_OUT(byte_source_read(&c->source, 8, text, (size_t)size, err));
-	j = (struct json){.text = text, .end = text + size, .at = text, .path = c->source.path, .err = err};
-	TRY_OUT(json_expect(&j, '{'));
-	if (!json_accept(&j, '}')) {
+	j = (struct json_reader){.text = text, .end = text + size, .at = text, .path = c->source.path, .err = err};
+	TRY_OUT(json_read_expect(&j, '{'));
+	if (!json_read_accept(&j, '}')) {
 		do {
-			TRY_OUT(json_string(&j, name, sizeof(name), &length));
-			TRY_OUT(json_expect(&j, ':'));
+			TRY_OUT(json_read_string(&j, name, sizeof(name), &length));
+			TRY_OUT(json_read_expect(&j, ':'));
 			if (strcmp(name, "__metadata__") == 0)
-				TRY_OUT(json_skip(&j));
+				TRY_OUT(json_read_skip(&j));
 			else
 				TRY_OUT(read_entry(c, &j, name, length, 8 + size, err));
-		} while (json_accept(&j, ','));
-		TRY_OUT(json_expect(&j, '}'));
+		} while (json_read_accept(&j, ','));
+		TRY_OUT(json_read_expect(&j, '}'));
 	}
-	TRY_OUT(json_finish(&j));
+	TRY_OUT(json_read_finish(&j));
 	TRY_OUT(check_overlap(c, err));
 out:
 	glip__free(c->allocator, text);

@@ -132,7 +132,7 @@ static enum glip_status derive_swin(const struct official_names *names, struct m
 	char name[128];
 	int64_t entries = 0;
 
-	for (int s = 0; s < STAGES; s++) {
+	for (int s = 0; s < MAP_STAGES; s++) {
 		snprintf(name, sizeof(name), "backbone.body.layers.%d.blocks.", s);
 		m->depths[s] = count_numbered(names, name, ".");
 		snprintf(name, sizeof(name), "backbone.body.layers.%d.blocks.0.attn.relative_position_bias_table", s);
@@ -173,7 +173,7 @@ struct setting_key {
 };
 
 static const struct setting_key setting_keys[] = {
-	{"swin.heads", offsetof(struct model_sizes, heads), STAGES},
+	{"swin.heads", offsetof(struct model_sizes, heads), MAP_STAGES},
 	{"bert.heads", offsetof(struct model_sizes, bert_heads), 1},
 	{"bert.max_tokens", offsetof(struct model_sizes, max_tokens), 1},
 	{"fusion.heads", offsetof(struct model_sizes, fusion_heads), 1},
@@ -203,14 +203,14 @@ static enum glip_status apply_setting(const char *item, const struct model_sizes
 	for (size_t i = 0; i < sizeof(setting_keys) / sizeof(setting_keys[0]); i++) {
 		const struct setting_key *k = &setting_keys[i];
 		size_t length = strlen(k->name);
-		int64_t values[STAGES];
+		int64_t values[MAP_STAGES];
 		if (equals == NULL || (size_t)(equals - item) != length || memcmp(item, k->name, length) != 0)
 			continue;
 		if (!parse_numbers(equals + 1, values, k->count))
 			return glip__fail(err, GLIP_ERR_ARGUMENT, "--set %s: %s takes %s", item, k->name,
 			                  k->count == 1 ? "a positive number" : "four positive numbers, as in swin.heads=3,6,12,24");
 		memcpy((char *)m + k->field, values, (size_t)k->count * sizeof(values[0]));
-		for (int s = 0; s < STAGES && k->count > 1; s++)
+		for (int s = 0; s < MAP_STAGES && k->count > 1; s++)
 			if (values[s] != shapes->heads[s])
 				return glip__fail(err, GLIP_ERR_ARGUMENT, "--set %s: the relative_position_bias_table of stage %d is for %" PRId64
 				                  " heads", item, s, shapes->heads[s]);
@@ -231,7 +231,7 @@ static enum glip_status divides(const char *path, int64_t whole, const char *wha
 
 static enum glip_status check_sizes(const char *path, const struct model_sizes *m, struct glip_error *err)
 {
-	for (int s = 0; s < STAGES; s++) {
+	for (int s = 0; s < MAP_STAGES; s++) {
 		if (m->depths[s] < 1)
 			return glip__fail(err, GLIP_ERR_MODEL, "%s: stage %d of the image encoder has no blocks", path, s);
 		if ((m->embed_dim << s) % m->heads[s] != 0)
