@@ -13,6 +13,18 @@ static bool is_closer(uint32_t c)
 	return is_one_of(c, "\"')]}>") || c == 0xBB || c == 0x201D || c == 0x2019;
 }
 
+static bool is_closing_bracket(uint32_t c)
+{
+	return is_one_of(c, ")]}>") || c == 0xBB || c == 0x201D;
+}
+
+static size_t skip_spaces(const struct text_item *items, size_t count, size_t at)
+{
+	while (at < count && glip__is_space(items[at].code_point))
+		at++;
+	return at;
+}
+
 static bool is_upper(uint32_t c)
 {
 	return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LU;
@@ -73,9 +85,12 @@ size_t glip__sentence_end(const struct text_item *items, size_t count, size_t be
 			dots += items[i].code_point == '.';
 		for (end = i; end < count && is_closer(items[end].code_point);)
 			end++;
-		size_t next = end;
-		while (next < count && glip__is_space(items[next].code_point))
-			next++;
+		size_t next = skip_spaces(items, count, end);
+		/* Behind a space a quotation mark may open what follows, a bracket cannot. */
+		while (next < count && is_closing_bracket(items[next].code_point)) {
+			end = next + 1;
+			next = skip_spaces(items, count, end);
+		}
 		if (next == count)
 			return count;
 		bool ellipsis = dots >= 2 && dots == i - mark;
