@@ -1,0 +1,282 @@
+/* Product kernels on vectors, included after a vec_<instruction set>.h with MR, the rows of a tile, and DOT_ROWS, the
+ * left rows of a dot product tile. Contracts: ops/kernels_table.h. */
+
+enum { NV = 2, NR = NV * V, DOT_COLS = 4 };
+
+/* A tile of `rows` rows and `vecs` vectors, of which the last has `last` lanes; rows and vecs are constants. */
+INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, size_t lda, const float *panel,
+                    const float *init, size_t init_ld, float *c, size_t ldc)
+{
+	vec sum[MR][NV];
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		UNROLL
+		for (int v = 0; v < vecs; v++) {
+			const float *from = init + (size_t)i * init_ld + v * V;
+			sum[i][v] = !init ? v_zero() : v == vecs - 1 ? load_part(from, last) : v_load(from);
+		}
+	}
+	/* One pointer per three rows: the others are at once and twice lda, which an address can express. */
+	const float *row[(MR + 2) / 3];
+	UNROLL
+	for (int i = 0; i < (rows + 2) / 3; i++)
+		row[i] = a + (size_t)i * 3 * lda;
+	for (size_t p = 0; p < k; p++) {
+		vec b[NV];
+		UNROLL
+		for (int v = 0; v < vecs; v++)
+			b[v] = v_load(panel + v * V);
+		panel += NR;
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			vec left = v_set1(row[i / 3][(size_t)(i % 3) * lda]);
+			UNROLL
+			for (int v = 0; v < vecs; v++)
+				sum[i][v] = v_fma(left, b[v], sum[i][v]);
+		}
+		UNROLL
+		for (int i = 0; i < (rows + 2) / 3; i++)
+			row[i]++;
+	}
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		UNROLL
+		for (int v = 0; v < vecs; v++)
+			store_part(c + (size_t)i * ldc + v * V, sum[i][v], v == vecs - 1 ? last : V);
+	}
+}
+
+#define TILE_CASE(r) \
+	case r: \
+		if (cols > V) \
+			tile_of(r, 2, (size_t)cols - V, k, a, lda, panel, init, init_ld, c, ldc); \
+		else \
+			tile_of(r, 1, (size_t)cols, k, a, lda, panel, init, init_ld, c, ldc); \
+		break
+
+static void gemm_tile(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
+                      float *c, size_t ldc, int rows, int cols)
+{
+	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
+	switch (rows) {
+		TILE_CASE(1);
+		TILE_CASE(2);
+		TILE_CASE(3);
+		TILE_CASE(4);
+		TILE_CASE(5);
+		TILE_CASE(6);
+#if MR > 6
+		TILE_CASE(7);
+		TILE_CASE(8);
+		TILE_CASE(9);
+		TILE_CASE(10);
+		TILE_CASE(11);
+		TILE_CASE(12);
+#endif
+	default:
+		break;
+	}
+}
+
+/* n values of a right row beginning at element `at`. */
+INLINE vec load_right(const void *b, enum dtype dtype, size_t at, size_t n)
+{
+	if (dtype == DTYPE_F32)
+		return load_part((const float *)b + at, n);
+	const uint16_t *narrow = (const uint16_t *)b + at;
+	if (n >= V)
+		return v_load_bf16(narrow);
+	uint16_t part[V] = {0};
+	memcpy(part, narrow, n * sizeof *part);
+	return v_load_bf16(part);
+}
+
+INLINE void pack_columns_of(enum dtype dtype, const void *b, size_t ldb, int cols, size_t k, float *panel)
+{
+	for (size_t p = 0; p < k; p += V) {
+		size_t n = k - p < V ? k - p : V;
+		for (int v = 0; v < NR; v += V) {
+			vec r[V];
+			UNROLL
+			for (int i = 0; i < V; i++)
+				r[i] = v + i < cols ? load_right(b, dtype, (size_t)(v + i) * ldb + p, n) : v_zero();
+			v_transpose(r);
+			for (size_t i = 0; i < n; i++)
+				v_store(panel + (p + i) * NR + v, r[i]);
+		}
+	}
+}
+
+static void pack_columns(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel)
+{
+	if (dtype == DTYPE_F32)
+		pack_columns_of(DTYPE_F32, b, ldb, cols, k, panel);
+	else
+		pack_columns_of(DTYPE_BF16, b, ldb, cols, k, panel);
+}
+
+static void pack_rows(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel)
+{
+	for (size_t p = 0; p < k; p++)
+		for (int v = 0; v < NR; v += V)
+			v_store(panel + p * NR + v, v < cols ? load_right(b, dtype, p * ldb + (size_t)v, (size_t)(cols - v)) : v_zero());
+}
+
+static void transpose(const float *x, size_t ldx, size_t rows, size_t cols, float *y, size_t ldy)
+{
+	for (size_t i = 0; i < rows; i += V) {
+		for (size_t j = 0; j < cols; j += V) {
+			size_t height = rows - i < V ? rows - i : V, width = cols - j < V ? cols - j : V;
+			vec r[V];
+			UNROLL
+			for (size_t q = 0; q < V; q++)
+				r[q] = q < height ? load_part(x + (i + q) * ldx + j, width) : v_zero();
+			v_transpose(r);
+			for (size_t q = 0; q < width; q++)
+				store_part(y + (j + q) * ldy + i, r[q], height);
+		}
+	}
+}
+
+/* Dot products of `rows` left rows with four right rows, both constants. */
+INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_t lda, const void *b, size_t ldb,
+                     const float *bias, float *c, size_t ldc)
+{
+	vec sum[DOT_ROWS][DOT_COLS];
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		UNROLL
+		for (int j = 0; j < DOT_COLS; j++)
+			sum[i][j] = v_zero();
+	}
+	for (size_t p = 0; p < k; p += V) {
+		vec left[DOT_ROWS];
+		UNROLL
+		for (int i = 0; i < rows; i++)
+			left[i] = load_part(a + (size_t)i * lda + p, k - p);
+		UNROLL
+		for (int j = 0; j < DOT_COLS; j++) {
+			vec right = load_right(b, dtype, (size_t)j * ldb + p, k - p);
+			UNROLL
+			for (int i = 0; i < rows; i++)
+				sum[i][j] = v_fma(left[i], right, sum[i][j]);
+		}
+	}
+	UNROLL
+	for (int i = 0; i < rows; i++)
+		v_sum4(c + (size_t)i * ldc, sum[i][0], sum[i][1], sum[i][2], sum[i][3], bias);
+}
+
+#define DOT_CASE(r) \
+	case r: \
+		dot_tile(r, dtype, k, a, lda, b, ldb, bias, c, ldc); \
+		break
+
+INLINE void dot_rows_of(enum dtype dtype, size_t k, const float *a, size_t lda, int rows, const void *b, size_t ldb,
+                        const float *bias, float *c, size_t ldc)
+{
+	for (; rows > 0; rows -= DOT_ROWS, a += DOT_ROWS * lda, c += DOT_ROWS * ldc) {
+		switch (rows < DOT_ROWS ? rows : DOT_ROWS) {
+			DOT_CASE(1);
+			DOT_CASE(2);
+			DOT_CASE(3);
+#if DOT_ROWS > 3
+			DOT_CASE(4);
+			DOT_CASE(5);
+			DOT_CASE(6);
+#endif
+		default:
+			break;
+		}
+	}
+}
+
+static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void *b, enum dtype dtype, size_t ldb,
+                     int cols, const float *bias, float *c, size_t ldc)
+{
+	assert(rows > 0 && rows <= KERNEL_MAX_DOT_ROWS);
+	size_t size = dtype == DTYPE_F32 ? sizeof(float) : sizeof(uint16_t);
+	for (int j = 0; j < cols; j += DOT_COLS) {
+		const void *right = (const char *)b + (size_t)j * ldb * size;
+		const float *add = bias ? bias + j : NULL;
+		float *to = c + j, part[KERNEL_MAX_DOT_ROWS * DOT_COLS], part_bias[DOT_COLS] = {0};
+		size_t ld_to = ldc, ld_right = ldb;
+		int width = cols - j < DOT_COLS ? cols - j : DOT_COLS;
+		/* The last columns, one at a time: the same right row four times. */
+		for (int i = 0; i < (width < DOT_COLS ? width : 1); i++) {
+			if (width < DOT_COLS) {
+				to = part;
+				ld_to = DOT_COLS;
+				ld_right = 0;
+				part_bias[0] = bias ? bias[j + i] : 0;
+				add = part_bias;
+			}
+			if (dtype == DTYPE_F32)
+				dot_rows_of(DTYPE_F32, k, a, lda, rows, right, ld_right, add, to, ld_to);
+			else
+				dot_rows_of(DTYPE_BF16, k, a, lda, rows, right, ld_right, add, to, ld_to);
+			for (int r = 0; r < rows && width < DOT_COLS; r++)
+				c[(size_t)r * ldc + (size_t)(j + i)] = part[r * DOT_COLS];
+			right = (const char *)right + ldb * size;
+		}
+	}
+}
+
+INLINE void blend_of(int count, const float *const *row, const float *factor, size_t n, float *out)
+{
+	for (size_t j = 0; j < n; j += V) {
+		vec sum = v_zero();
+		UNROLL
+		for (int q = 0; q < count; q++)
+			sum = v_fma(v_set1(factor[q]), load_part(row[q] + j, n - j), sum);
+		store_part(out + j, sum, n - j);
+	}
+}
+
+static void blend(int count, const float *const *row, const float *factor, size_t n, float *out)
+{
+	if (count == 4)
+		blend_of(4, row, factor, n, out);
+	else
+		blend_of(count, row, factor, n, out);
+}
+
+INLINE vec activate(enum activation act, vec x)
+{
+	if (act == ACT_RELU)
+		return v_max(v_zero(), x);
+	return act == ACT_GELU ? v_gelu(x) : x;
+}
+
+INLINE void finish_of(enum activation act, const float *scale, const float *in, size_t ld_in, int rows, size_t cols,
+                      const float *const *residual, float *const *out)
+{
+	for (int i = 0; i < rows; i++) {
+		const float *from = in + (size_t)i * ld_in;
+		for (size_t j = 0; j < cols && out[i]; j += V) {
+			size_t n = cols - j;
+			vec x = activate(act, load_part(from + j, n));
+			if (scale)
+				x = v_mul(x, load_part(scale + j, n));
+			if (residual)
+				x = v_add(x, load_part(residual[i] + j, n));
+			store_part(out[i] + j, x, n);
+		}
+	}
+}
+
+static void finish(const struct finish *f, const float *in, size_t ld_in, int rows, int cols,
+                   const float *const *residual, float *const *out)
+{
+	switch (f->act) {
+	case ACT_NONE:
+		finish_of(ACT_NONE, f->scale, in, ld_in, rows, (size_t)cols, residual, out);
+		break;
+	case ACT_RELU:
+		finish_of(ACT_RELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out);
+		break;
+	case ACT_GELU:
+		finish_of(ACT_GELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out);
+		break;
+	}
+}

@@ -1,0 +1,170 @@
+/* The vector of AVX-512 (F, BW, DQ, VL), as kernels_impl.h uses it. */
+#ifndef GLIP_OPS_VEC_AVX512_H
+#define GLIP_OPS_VEC_AVX512_H
+
+#include <immintrin.h>
+
+#include "ops/vec_contract.h"
+
+enum { V = 16 };
+typedef __m512 vec;
+
+static inline __mmask16 v_tail(size_t n)
+{
+	return (__mmask16)((1u << n) - 1);
+}
+
+static inline vec v_zero(void)
+{
+	return _mm512_setzero_ps();
+}
+
+static inline vec v_set1(float x)
+{
+	return _mm512_set1_ps(x);
+}
+
+static inline vec v_load(const float *p)
+{
+	return _mm512_loadu_ps(p);
+}
+
+static inline vec v_load_n(const float *p, size_t n)
+{
+	return _mm512_maskz_loadu_ps(v_tail(n), p);
+}
+
+static inline vec v_load_fill(const float *p, size_t n, float fill)
+{
+	return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), v_tail(n), p);
+}
+
+static inline vec v_load_bf16(const uint16_t *p)
+{
+	__m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+	return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+static inline void v_store(float *p, vec x)
+{
+	_mm512_storeu_ps(p, x);
+}
+
+static inline void v_store_n(float *p, vec x, size_t n)
+{
+	_mm512_mask_storeu_ps(p, v_tail(n), x);
+}
+
+static inline vec v_add(vec a, vec b)
+{
+	return _mm512_add_ps(a, b);
+}
+
+static inline vec v_sub(vec a, vec b)
+{
+	return _mm512_sub_ps(a, b);
+}
+
+static inline vec v_mul(vec a, vec b)
+{
+	return _mm512_mul_ps(a, b);
+}
+
+static inline vec v_div(vec a, vec b)
+{
+	return _mm512_div_ps(a, b);
+}
+
+static inline vec v_fma(vec a, vec b, vec c)
+{
+	return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vec v_max(vec a, vec b)
+{
+	return _mm512_max_ps(a, b);
+}
+
+static inline vec v_min(vec a, vec b)
+{
+	return _mm512_min_ps(a, b);
+}
+
+static inline vec v_abs(vec a)
+{
+	return _mm512_abs_ps(a);
+}
+
+static inline vec v_if_less(vec a, vec b, vec x, vec y)
+{
+	return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+
+static inline vec v_round(vec a)
+{
+	return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline vec v_scale2(vec a, vec n)
+{
+	return _mm512_scalef_ps(a, n);
+}
+
+static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)
+{
+	__mmask16 other = _mm_cmpneq_epu8_mask(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8((char)own));
+	return _mm512_maskz_mov_ps(other, _mm512_set1_ps(value));
+}
+
+static inline __m128 v_sum4_(vec a, vec b, vec c, vec d)
+{
+	vec ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+	vec cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+	vec all = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+	__m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+	return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+
+static inline void v_sum4(float *p, vec a, vec b, vec c, vec d, const float *bias)
+{
+	__m128 sum = v_sum4_(a, b, c, d);
+	_mm_storeu_ps(p, bias ? _mm_add_ps(sum, _mm_loadu_ps(bias)) : sum);
+}
+
+static inline float v_sum(vec a)
+{
+	return _mm_cvtss_f32(v_sum4_(a, a, a, a));
+}
+
+static inline float v_top(vec a)
+{
+	return _mm512_reduce_max_ps(a);
+}
+
+static inline void v_transpose(vec r[V])
+{
+	vec s[V];
+	for (int i = 0; i < V; i += 2) {
+		s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+		s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+	}
+	for (int i = 0; i < V; i += 4) {
+		r[i] = _mm512_shuffle_ps(s[i], s[i + 2], 0x44);
+		r[i + 1] = _mm512_shuffle_ps(s[i], s[i + 2], 0xee);
+		r[i + 2] = _mm512_shuffle_ps(s[i + 1], s[i + 3], 0x44);
+		r[i + 3] = _mm512_shuffle_ps(s[i + 1], s[i + 3], 0xee);
+	}
+	/* r[4g + i] holds, in its 128-bit part q, column 4q + i of rows 4g..4g+3. */
+	for (int i = 0; i < 4; i++) {
+		vec low01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x44), low23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x44);
+		vec high01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xee), high23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xee);
+		s[i] = _mm512_shuffle_f32x4(low01, low23, 0x88);
+		s[i + 4] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+		s[i + 8] = _mm512_shuffle_f32x4(high01, high23, 0x88);
+		s[i + 12] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+	}
+	for (int i = 0; i < V; i++)
+		r[i] = s[i];
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* What a vec_<instruction set>.h gives, so that the kernels are written once:
+ *
+ *   V                      lanes
+ *   v_load_n, v_store_n    the first n lanes, 0 < n <= V; nothing past them is touched; other lanes load as 0
+ *   v_load_fill            the same with `fill` in the other lanes
+ *   v_load_bf16            V bfloat16 values, widened
+ *   v_fma(a, b, c)         a * b + c, rounded once
+ *   v_max, v_min           the second where an operand is not a number (NEON: not-a-number); both keep it when it is
+ *                          the second operand
+ *   v_if_less(a, b, x, y)  a < b ? x : y
+ *   v_scale2(a, n)         a * 2^n for a whole n in [-252, 254]
+ *   v_unless_equal         per lane: p[lane] == own ? 0 : value; reads V bytes
+ *   v_sum, v_top           sum and maximum of the lanes, in a fixed order
+ *   v_sum4                 the sums of four vectors, plus bias[0..3] where it is not NULL, to p[0..3]
+ *   v_transpose            V vectors as a V x V matrix
+ */
+#ifndef GLIP_OPS_VEC_CONTRACT_H
+#define GLIP_OPS_VEC_CONTRACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Before loops over arrays of vectors, which stay in registers only when unrolled in full. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+#endif
