@@ -42,6 +42,6 @@ enum glip_status glip__span_check(struct glip_span span, size_t caption_code_poi
 		fault = "goes past the end";
 	if (fault == NULL)
 		return GLIP_OK;
-	return glip__fail(err, GLIP_ERR_TEXT, "label \"%.64s\": its span %d:%d %s (the caption has %zu code points)",
-	                  label != NULL ? label : "", span.begin, span.end, fault, caption_code_points);
+	return glip__fail(err, GLIP_ERR_TEXT, "span %d:%d %s (the caption has %zu code points): label \"%s\"", span.begin,
+	                  span.end, fault, caption_code_points, label != NULL ? label : "");
 }
