@@ -22,7 +22,18 @@
 #define STBIW_REALLOC(pointer, size) glip__stb_realloc(pointer, size)
 #define STBIW_FREE(pointer) glip__stb_free(pointer)
 #define STBIW_ASSERT(condition) ((condition) ? (void)0 : glip__stb_fault())
+/* Its bit buffer is an int whose high bits are shifted out on purpose. */
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((no_sanitize("shift"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Wattributes"
+#define static static __attribute__((no_sanitize("shift")))
+#endif
 #include <stb/stb_image_write.h>
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#undef static
 
 int glip__stb_encode_png(stb_encode_sink sink, void *context, int width, int height, const uint8_t *rgb)
 {

@@ -262,12 +262,11 @@ static void test_normalise(void **state)
 
 static const char reference[] = "../shared/reference";
 
-static int case_size(const struct json *object, const char *key, struct image_size *out)
+static struct image_size case_size(const struct json *object, const char *key)
 {
 	const struct json *pair = json_get(object, key);
-	out->width = (int)pair->items[0].number;
-	out->height = (int)pair->items[1].number;
-	return pair->kind == JSON_ARRAY;
+	assert_int_equal(pair->length, 2);
+	return (struct image_size){(int)pair->items[0].number, (int)pair->items[1].number};
 }
 
 /* The network's input against the dump: the whole of it, or 4096 samples. Values that are not bit-equal are counted. */
@@ -303,9 +302,8 @@ static void check_case(const char *name)
 	if (!text)
 		fail_msg("%s cannot be read", path);
 	struct json *json = json_parse(text, length);
-	struct image_size image_size, network, padded, computed = {0, 0};
-	assert_true(case_size(json, "image_size", &image_size) && case_size(json, "network_size", &network) &&
-	            case_size(json, "padded_size", &padded));
+	struct image_size image_size = case_size(json, "image_size"), network = case_size(json, "network_size");
+	struct image_size padded = case_size(json, "padded_size"), computed = {0, 0};
 	const struct json *cap = json_get(json, "longest_side");
 	int long_side = cap->kind == JSON_NUMBER ? (int)cap->number : 0;
 	assert_int_equal(glip__network_size(image_size, (int)json_get(json, "short_side")->number, long_side, &computed, NULL),
