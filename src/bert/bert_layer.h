@@ -28,8 +28,8 @@ enum glip_status glip__bert_layer_bind(struct bert_layer *out, struct binder *b,
                                        int intermediate, int heads, struct glip_error *err);
 
 /* x: [tokens, hidden], replaced. Only valid tokens: there is no mask. clamp: the limit of the scores' and the
- * feed-forward's magnitude (50000 in the head), 0 for none. Scratch goes back to the arena. Errors: NOMEM,
- * CANCELLED. */
+ * feed-forward's magnitude (50000 in the head; 8 or more, where gelu bends no longer), 0 for none. Scratch goes back to
+ * the arena. Errors: NOMEM, CANCELLED. */
 enum glip_status glip__bert_layer_forward(const struct bert_layer *m, struct ops *ops, float *x, int64_t tokens,
                                           float clamp);
 

@@ -11,7 +11,8 @@
 #include "support/compare.h"
 #include "swin/swin.h"
 
-static void compare_levels(const struct reference_case *c, const struct feature_map levels[FPN_LEVELS], double tolerance)
+static void compare_levels(const struct reference_case *c, const struct feature_map levels[FPN_LEVELS],
+                           double tolerance)
 {
 	for (int i = 0; i < FPN_LEVELS; i++) {
 		char tensor[32];

@@ -58,7 +58,7 @@ void block_env_close(struct block_env *e)
 	glip__weights_close(e->weights);
 }
 
-/* ---- Reference cases ------------------------------------------------------------------------------------------------ */
+/* ---- Reference cases -------------------------------------------------------------------------------------------- */
 
 bool reference_case_open(struct reference_case *c, const char *name)
 {

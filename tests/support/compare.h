@@ -7,9 +7,9 @@
 #include "support/npy.h"
 
 /* Relative L2 error of a channels-last map [height, width, channels] against a reference that PyTorch wrote as [1,
- * channels, height, width]: the whole of it, or 4096 samples of n elements at the flat indices k * n / 4096. Prints name,
- * error, largest difference and, where the error exceeds `tolerance`, the first bad element. A shape that does not fit or
- * a value that is not finite gives infinity. */
+ * channels, height, width]: the whole of it, or 4096 samples of n elements at the flat indices k * n / 4096. Prints
+ * name, error, largest difference and, where the error exceeds `tolerance`, the first bad element. A shape that does
+ * not fit or a value that is not finite gives infinity. */
 double compare_map(const char *name, const struct npy *reference, const float *data, int height, int width,
                    int channels, double tolerance);
 

@@ -44,7 +44,8 @@ static bool parse(const char *file, size_t size, struct npy *out)
 		return false;
 	memcpy(header, file + start, length);
 	header[length] = '\0';
-	if (strstr(header, "'<f4'") == NULL || strstr(header, "'fortran_order': False") == NULL || !parse_shape(header, out))
+	if (strstr(header, "'<f4'") == NULL || strstr(header, "'fortran_order': False") == NULL ||
+	    !parse_shape(header, out))
 		return false;
 	if ((size - start - length) / sizeof(float) != (size_t)out->count)
 		return false;

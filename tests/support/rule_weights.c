@@ -28,7 +28,7 @@ const struct rule_config *rule_variant(const char *name)
 	return NULL;
 }
 
-/* ---- The rule ------------------------------------------------------------------------------------------------------- */
+/* ---- The rule --------------------------------------------------------------------------------------------------- */
 
 static uint64_t name_state(const char *name, uint64_t seed)
 {
@@ -94,7 +94,7 @@ static void base_and_scale(const char *name, int64_t fan_in, double *base, doubl
 	}
 }
 
-/* ---- The tensors ---------------------------------------------------------------------------------------------------- */
+/* ---- The tensors ------------------------------------------------------------------------------------------------ */
 
 /* Called for every tensor: declares it in the first round, writes it in the second. */
 struct emitter {
@@ -363,7 +363,7 @@ static void emit_head(struct emitter *e, const struct rule_config *m)
 	emit_vector(e, "dot.bias0", "bias0", 1);
 }
 
-/* ---- The file ------------------------------------------------------------------------------------------------------- */
+/* ---- The file --------------------------------------------------------------------------------------------------- */
 
 static void emit_all(struct emitter *e, const struct rule_config *m, unsigned parts)
 {

@@ -1,5 +1,5 @@
-/* Deterministic untrained weights: every value is a function of the tensor's checkpoint name, its position and a seed, so
- * that models of any size can be made where they are needed.
+/* Deterministic untrained weights: every value is a function of the tensor's checkpoint name, its position and a seed,
+ * so that models of any size can be made where they are needed.
  *
  *     h   = FNV-1a-64(name) xor seed * 0x9E3779B97F4A7C15
  *     z_i = splitmix64 output for the state h + (i + 1) * 0x9E3779B97F4A7C15     (i: flat index, PyTorch's layout)
