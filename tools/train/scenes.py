@@ -1,0 +1,358 @@
+"""Seeded scenes and captions. `scene(rng, ...)` lays objects out; `class_list` and `sentence` describe what is there.
+
+A caption is (text, labels); a label is (phrase text, spans as character ranges, indices of the objects that own it).
+
+    scenes.py OUT.png [--seed N]      a sheet of samples, boxes drawn
+"""
+import argparse
+import math
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from world import COLOURS, HELD_OUT_PAIRS, PATTERN_FROM, PATTERNS, SHAPES, SIZES, THINGS, Obj, Phrase, background, draw
+
+LEAST, MOST = 16, 160                                     # longest side of an object, pixels
+SIDES = (192, 224, 256, 288, 320, 352, 384)
+RELATIONS = ("left of", "right of", "above", "below", "next to")
+SEEN_THINGS = [i for i, t in enumerate(THINGS) if not t.held_out]
+COMPOSED = [i for i in SEEN_THINGS if THINGS[i].composed]
+
+
+@dataclass
+class Scene:
+    image: np.ndarray                                     # (H, W, 3) uint8
+    objects: list = field(default_factory=list)
+
+
+@dataclass
+class Label:
+    text: str
+    spans: list                                           # [[begin, end)] in the caption, code points
+    objects: list                                         # indices into Scene.objects
+
+
+@dataclass
+class Caption:
+    text: str
+    labels: list
+    relation: str = ""                                    # set where it decides the first label
+
+
+# ---------------------------------------------------------------------------------------- objects
+
+def random_object(rng, held_out=False):
+    """An object without a place. Held-out ones are drawn only on request."""
+    if rng.random() < 0.55:
+        if held_out:
+            return Obj(thing=rng.choice([i for i, t in enumerate(THINGS) if t.held_out]))
+        return Obj(thing=rng.choice(COMPOSED if rng.random() < 0.08 else SEEN_THINGS))
+    if held_out:
+        colour, shape = rng.choice(sorted(HELD_OUT_PAIRS))
+    else:
+        colour, shape = random_pair(rng)
+    return Obj(shape=shape, colour=colour, pattern=rng.choice(PATTERNS))
+
+
+def random_pair(rng, colour=None, shape=None):
+    """A colour and a shape seen in training, one of them given or neither."""
+    while True:
+        pair = (colour or rng.choice(list(COLOURS)), shape or rng.choice(SHAPES))
+        if pair not in HELD_OUT_PAIRS:
+            return pair
+
+
+def random_side(rng, o, most):
+    least = THINGS[o.thing].least if o.thing is not None else LEAST
+    return math.exp(rng.uniform(math.log(least), math.log(max(least + 1, most))))
+
+
+def overlap(a, b):
+    """Intersection over the smaller box."""
+    w = min(a[2], b[2]) - max(a[0], b[0]) + 1
+    h = min(a[3], b[3]) - max(a[1], b[1]) + 1
+    if w <= 0 or h <= 0:
+        return 0.0
+    return w * h / min((a[2] - a[0] + 1) * (a[3] - a[1] + 1), (b[2] - b[0] + 1) * (b[3] - b[1] + 1))
+
+
+class Canvas:
+    """A scene being painted."""
+
+    def __init__(self, width, height, rng):
+        self.rng, self.pixels, self.objects = rng, background(width, height, rng), []
+        self.width, self.height = width, height
+
+    def place(self, o, longest, where=None, overlapping=0.22, tries=12):
+        """Paints o at a free place that `where(box)` accepts; False when none was found."""
+        if o.shape and longest < PATTERN_FROM:
+            o.pattern = "plain"
+        rgb, a = draw(o, longest, self.rng)
+        h, w = a.shape[:2]
+        if w >= self.width or h >= self.height or max(w, h) > MOST:
+            return False
+        for _ in range(tries):
+            x, y = self.rng.randint(0, self.width - w), self.rng.randint(0, self.height - h)
+            box = (x, y, x + w - 1, y + h - 1)
+            if where is not None and not where(box):
+                continue
+            if any(overlap(box, other.box) > overlapping for other in self.objects):
+                continue
+            view = self.pixels[y:y + h, x:x + w]
+            if o.shape:                                   # a white ring on snow helps nobody
+                behind = view.reshape(-1, 3).mean(0)
+                if np.abs(behind - rgb.sum((0, 1)) / a.sum()).max() < 45:
+                    continue
+            view *= 1 - a
+            view += rgb
+            o.box = box
+            self.objects.append(o)
+            return True
+        return False
+
+    def done(self):
+        return Scene(self.pixels.clip(0, 255).astype(np.uint8), self.objects)
+
+
+def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0):
+    """A scene of `count` objects (drawn from 1..12 if None), each held out with that probability."""
+    c = Canvas(width, height, rng)
+    n = count or max(1, min(12, round(rng.choice((1, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10, 12)) * crowd)))
+    most = min(MOST, 0.8 * min(width, height), 1.15 * math.sqrt(width * height / n))
+    for _ in range(n):
+        if c.objects and rng.random() < 0.12:             # twins make plurals
+            like = rng.choice(c.objects)
+            o = Obj(like.thing, like.shape, like.colour, like.pattern)
+        else:
+            o = random_object(rng, rng.random() < held_out)
+        c.place(o, random_side(rng, o, most))
+    while not c.objects:
+        o = random_object(rng)
+        c.place(o, random_side(rng, o, most))
+    return c.done()
+
+
+# ---------------------------------------------------------------------------------------- relations
+
+def holds(relation, box, anchor):
+    """Whether an object at `box` is `relation` the one at `anchor`, clearly."""
+    cx, cy = (box[0] + box[2] - anchor[0] - anchor[2]) / 2, (box[1] + box[3] - anchor[1] - anchor[3]) / 2
+    if relation == "next to":
+        return gap(box, anchor) <= 12
+    d, across = {"left of": (-cx, cy), "right of": (cx, cy), "above": (-cy, cx), "below": (cy, cx)}[relation]
+    return d > 1.5 * abs(across)
+
+
+def gap(a, b):
+    """Pixels between two boxes."""
+    dx = max(a[0] - b[2], b[0] - a[2], 0)
+    dy = max(a[1] - b[3], b[1] - a[3], 0)
+    return math.hypot(dx, dy)
+
+
+def relation_scene(rng, width, height, relation=None):
+    """A scene where two alike objects are told apart by a relation to a third: (scene, relation), or None."""
+    relation = relation or rng.choice(RELATIONS)
+    c = Canvas(width, height, rng)
+    anchor, like = random_object(rng), random_object(rng)
+    most = 0.34 * min(width, height)
+    if like.phrase == anchor.phrase or not c.place(anchor, random_side(rng, anchor, most)):
+        return None
+    side = random_side(rng, like, most)
+
+    def twin():
+        return Obj(like.thing, like.shape, like.colour, like.pattern)
+
+    def true(box):
+        return holds(relation, box, anchor.box) and gap(box, anchor.box) <= 60
+
+    def false(box):
+        if relation == "next to":
+            return gap(box, anchor.box) >= 48
+        return any(holds(r, box, anchor.box) for r in RELATIONS[:4] if r != relation) and gap(box, anchor.box) <= 90
+    if not c.place(twin(), side, true, 0.0, 80) or not c.place(twin(), side * rng.uniform(0.85, 1.15), false, 0.0, 80):
+        return None
+    if (c.objects[1].size, c.objects[1].pattern) != (c.objects[2].size, c.objects[2].pattern):
+        return None
+    for _ in range(rng.randint(0, 4)):
+        o = random_object(rng)
+        if o.phrase not in (anchor.phrase, like.phrase):
+            c.place(o, random_side(rng, o, most), overlapping=0.05)
+    return c.done(), relation
+
+
+# ---------------------------------------------------------------------------------------- captions
+
+def describe(rng, o, detail=None):
+    """A phrase that o matches."""
+    if o.thing is not None:
+        names = THINGS[o.thing].names
+        return Phrase(thing=o.thing, name=0 if rng.random() < 0.6 else rng.randrange(len(names)))
+    r = rng.random() if detail is None else detail
+    size = o.size if r > 0.7 and rng.random() < 0.6 else None
+    pattern = o.pattern if r > 0.7 and rng.random() < 0.6 and o.side >= PATTERN_FROM else None
+    colour = o.colour if r > 0.12 else None
+    return Phrase(shape=o.shape, colour=colour, size=size, pattern=pattern)
+
+
+def negative(rng, present):
+    """A phrase of training's world, near one of `present` half of the time."""
+    if present and rng.random() < 0.5:
+        p = rng.choice(present)
+        if p.thing is None:
+            which = rng.random()
+            if p.colour and which < 0.42:
+                return Phrase(shape=p.shape, colour=random_pair(rng, shape=p.shape)[0], size=p.size, pattern=p.pattern)
+            if which < 0.8:
+                colour, shape = random_pair(rng, colour=p.colour) if p.colour else (None, rng.choice(SHAPES))
+                return Phrase(shape=shape, colour=colour, size=p.size, pattern=p.pattern)
+            if which < 0.9 and p.size:
+                return Phrase(shape=p.shape, colour=p.colour, size=SIZES[p.size == "small"], pattern=p.pattern)
+            return Phrase(shape=p.shape, colour=p.colour, size=p.size, pattern=rng.choice(PATTERNS))
+        if THINGS[p.thing].composed:
+            return Phrase(thing=rng.choice(COMPOSED))
+    if rng.random() < 0.6:
+        return describe(rng, Obj(thing=rng.choice(SEEN_THINGS)))
+    colour, shape = random_pair(rng)
+    return Phrase(shape=shape, colour=colour if rng.random() < 0.9 else None,
+                  size=rng.choice(SIZES) if rng.random() < 0.15 else None,
+                  pattern=rng.choice(PATTERNS) if rng.random() < 0.15 else None)
+
+
+def join_classes(phrases, objects):
+    """The caption of a class list: names joined by ". "."""
+    text, labels = "", []
+    for p in phrases:
+        text += ". " if text else ""
+        labels.append(Label(p.text, [[len(text), len(text) + len(p.text)]],
+                            [i for i, o in enumerate(objects) if p.matches(o)]))
+        text += p.text
+    return Caption(text, labels)
+
+
+def class_list(rng, objects, least=4, most=16):
+    """Positives and negatives, shuffled; now and then negatives alone."""
+    total = rng.randint(least, most)
+    chosen, meanings = [], set()
+
+    def add(p):
+        if p.meaning not in meanings:
+            meanings.add(p.meaning)
+            chosen.append(p)
+    if rng.random() > 0.07:
+        for o in rng.sample(objects, len(objects)):
+            if len(chosen) < max(1, total * 0.75):
+                add(describe(rng, o))
+    present = [o.phrase for o in objects if not o.phrase.held_out]
+    for _ in range(4 * total):
+        if len(chosen) >= total:
+            break
+        p = negative(rng, present)
+        if not any(p.matches(o) for o in objects):
+            add(p)
+    rng.shuffle(chosen)
+    return join_classes(chosen, objects)
+
+
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+OPENINGS = ("", "", "there is ", "a picture of ", "i see ", "a scene with ", "we can see ")
+
+
+def noun(rng, p, owners, article=None):
+    """The phrase as a sentence says it: "a large star", "two blue rings", "the guitar"."""
+    if len(owners) > 1 and p.plural:
+        return "%s %s" % (NUMBERS.get(len(owners), "many"), p.plural)
+    article = article or rng.choice(("a", "a", "the"))
+    if article == "a" and p.text[0] in "aeiou":
+        article = "an"
+    return "%s %s" % (article, p.text)
+
+
+def sentence(rng, objects):
+    """One to four phrases of what is there, joined by words that decide nothing."""
+    chosen, taken = [], set()
+    for o in rng.sample(objects, len(objects)):
+        p = describe(rng, o)
+        owners = [i for i, x in enumerate(objects) if p.matches(x)]
+        if taken.isdisjoint(owners) and len(chosen) < 4:
+            taken.update(owners)
+            chosen.append((p, owners))
+    chosen = chosen[:rng.choice((1, 2, 2, 3, 3, 4))]
+    text, labels = rng.choice(OPENINGS), []
+    for i, (p, owners) in enumerate(chosen):
+        if i:
+            last = i == len(chosen) - 1
+            text += rng.choice((" and ", " with ", " and ") if last else (", ", ", ", " with ", " and "))
+        s = noun(rng, p, owners)
+        labels.append(Label(s, [[len(text), len(text) + len(s)]], owners))
+        text += s
+    return Caption(text + rng.choice(("", ".")), labels)
+
+
+def relation_sentence(rng, objects, relation):
+    """"the red ring left of the pizza": objects are a relation_scene's, anchor first, the right one second."""
+    a = describe(rng, objects[1])
+    a = Phrase(thing=a.thing, name=a.name, shape=a.shape, colour=a.colour)
+    b = describe(rng, objects[0])
+    first, second = "the " + a.text, "the " + b.text
+    between = " %s%s " % (rng.choice(("", "that is ")), relation)
+    text = first + between + second
+    owners = [i for i, o in enumerate(objects) if b.matches(o)]
+    return Caption(text, [Label(first, [[0, len(first)]], [1]),
+                          Label(second, [[len(text) - len(second), len(text)]], owners)], relation)
+
+
+# ---------------------------------------------------------------------------------------- samples
+
+def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists=0.15, crowd=1.0):
+    """(scene, caption) as training sees them."""
+    r = rng.random()
+    if r < relations:
+        found = relation_scene(rng, width, height)
+        if found:
+            s, relation = found
+            return s, relation_sentence(rng, s.objects, relation)
+    s = scene(rng, width, height, crowd=crowd)
+    if r < relations + sentences:
+        return s, sentence(rng, s.objects)
+    if rng.random() < long_lists:
+        return s, class_list(rng, s.objects, 13, 40)
+    return s, class_list(rng, s.objects)
+
+
+def sheet(samples, columns=4):
+    """One picture of many samples with their boxes and captions."""
+    tiles = []
+    for s, caption in samples:
+        im = Image.new("RGB", (400, 440), (255, 255, 255))
+        im.paste(Image.fromarray(s.image), (8, 8))
+        d = ImageDraw.Draw(im)
+        for label in caption.labels:
+            for i in label.objects:
+                x1, y1, x2, y2 = s.objects[i].box
+                d.rectangle([x1 + 8, y1 + 8, x2 + 8, y2 + 8], outline=(255, 0, 0))
+                d.text((x1 + 9, y1 - 2), label.text, fill=(255, 0, 0))
+        t = caption.text
+        for line in range(3):
+            d.text((8, 398 + 13 * line), t[line * 64:line * 64 + 64], fill=(0, 0, 0))
+        tiles.append(im)
+    rows = (len(tiles) + columns - 1) // columns
+    out = Image.new("RGB", (columns * 400, rows * 440), (255, 255, 255))
+    for i, im in enumerate(tiles):
+        out.paste(im, (i % columns * 400, i // columns * 440))
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("out")
+    p.add_argument("--seed", type=int, default=1)
+    a = p.parse_args()
+    rng = random.Random(a.seed)
+    sheet([training_sample(rng, rng.choice(SIDES), rng.choice(SIDES), 0.25, 0.25) for _ in range(12)]).save(a.out)
+
+
+if __name__ == "__main__":
+    main()
