@@ -80,26 +80,30 @@ static float f32_from_f16(uint32_t h)
 
 void elements_to_f32(enum element element, const uint8_t *in, size_t count, float *out)
 {
-	size_t size = element_size(element);
+	double d;
 
-	for (size_t i = 0; i < count; i++, in += size) {
-		uint64_t bits = little_endian(in, size);
-		double d;
-		switch (element) {
-		case ELEMENT_F16:
-			out[i] = f32_from_f16((uint32_t)bits);
-			break;
-		case ELEMENT_BF16:
-			out[i] = f32_from_bits((uint32_t)bits << 16);
-			break;
-		case ELEMENT_F64:
+	/* A loop a type: with a constant size the compiler reads whole words. */
+	switch (element) {
+	case ELEMENT_F16:
+		for (size_t i = 0; i < count; i++)
+			out[i] = f32_from_f16((uint32_t)little_endian(in + 2 * i, 2));
+		break;
+	case ELEMENT_BF16:
+		for (size_t i = 0; i < count; i++)
+			out[i] = f32_from_bits((uint32_t)little_endian(in + 2 * i, 2) << 16);
+		break;
+	case ELEMENT_F64:
+		for (size_t i = 0; i < count; i++) {
+			uint64_t bits = little_endian(in + 8 * i, 8);
 			memcpy(&d, &bits, sizeof(d));
 			out[i] = (float)d;
-			break;
-		default:
-			out[i] = f32_from_bits((uint32_t)bits);
-			break;
 		}
+		break;
+	default:
+		for (size_t i = 0; i < count; i++)
+			out[i] = f32_from_bits((uint32_t)in[4 * i] | (uint32_t)in[4 * i + 1] << 8 | (uint32_t)in[4 * i + 2] << 16 |
+			                       (uint32_t)in[4 * i + 3] << 24);
+		break;
 	}
 }
 

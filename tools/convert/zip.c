@@ -272,7 +272,7 @@ uint32_t zip_crc(uint32_t crc, const uint8_t *data, size_t size)
 			table[t][i] = table[t - 1][i] >> 8 ^ table[0][table[t - 1][i] & 255u];
 	crc = ~crc;
 	for (; size >= 4; size -= 4, data += 4) {
-		crc ^= (uint32_t)little_endian(data, 4);
+		crc ^= (uint32_t)data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
 		crc = table[3][crc & 255u] ^ table[2][crc >> 8 & 255u] ^ table[1][crc >> 16 & 255u] ^ table[0][crc >> 24];
 	}
 	for (; size > 0; size--)
