@@ -132,7 +132,7 @@ static void attend(const double *score, int64_t n, int64_t row, int64_t m, int64
                    int64_t dim, int64_t d)
 {
 	for (int64_t i = 0; i < n; i++) {
-		double max = -INFINITY, sum = 0.0;
+		double max = -HUGE_VAL, sum = 0.0;
 
 		for (int64_t j = 0; j < m; j++)
 			max = fmax(max, score[i * row + j * col]);
