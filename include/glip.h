@@ -230,8 +230,8 @@ GLIP_API void glip_image_options_init(struct glip_image_options *options);
 
 /* Decodes JPEG, PNG, BMP and PNM (binary: P5, P6) to 8-bit RGB: grey is spread, alpha dropped, 16-bit cut to its high
  * byte. Pixels stay as stored: an EXIF orientation is not applied, as in the original, so that boxes fit the file. The
- * size is checked before anything is decoded. Errors: IO, IMAGE (not an image, damaged, truncated), UNSUPPORTED (CMYK JPEG and
- * the like), LIMIT (too large), NOMEM; `name` stands in messages. */
+ * size is checked before anything is decoded. Errors: IO, IMAGE (not an image, damaged, truncated), UNSUPPORTED (CMYK
+ * JPEG and the like), LIMIT (too large), NOMEM; `name` stands in messages. */
 GLIP_API enum glip_status glip_image_load(const char *path, const struct glip_image_options *options,
                                           struct glip_image *out, struct glip_error *err);
 GLIP_API enum glip_status glip_image_decode(const void *data, size_t size, const char *name,
@@ -336,13 +336,13 @@ GLIP_API enum glip_status glip_find_phrase(const char *caption, const char *phra
 struct glip_phrases;
 
 struct glip_word {
-	const char *text; /* the word as it stands in the caption, as NLTK's tokenizer cuts it */
+	const char *text; /* lower case, as NLTK's tokenizer cuts and writes it: a double quote is `` or '' */
 	const char *tag;  /* Penn Treebank tag, "NN" */
 	struct glip_span span;
 };
 
 struct glip_phrase {
-	const char *text;
+	const char *text; /* its words, joined by one space */
 	struct glip_span span;
 	size_t first_word, word_count; /* into the words */
 };
