@@ -104,6 +104,8 @@ static enum glip_status find_in_sentence(struct finder *f, const struct text_ite
 	TRY(glip__treebank_split((const struct text_item *)(const void *)f->lower.data,
 	                         f->lower.length / sizeof(struct text_item), &f->text, &f->words, err));
 	size_t end = f->words.length / sizeof(struct treebank_word);
+	if (end == first)
+		return GLIP_OK;
 	if (!glip__buf_reserve(&f->views, (end - first) * sizeof(struct text_view)) ||
 	    !glip__buf_reserve(&f->tags, end - first))
 		return glip__fail_nomem(err, "words", end - first);

@@ -12,9 +12,10 @@ struct passes {
 
 static const struct text_item *begin_pass(struct passes *p, size_t *count)
 {
+	static const struct text_item none; /* where memory ran out before the first character */
 	p->to.length = 0;
 	*count = p->from.length / sizeof(struct text_item);
-	return (const struct text_item *)(const void *)p->from.data;
+	return p->from.data != NULL ? (const struct text_item *)(const void *)p->from.data : &none;
 }
 
 static void end_pass(struct passes *p)

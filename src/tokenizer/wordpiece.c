@@ -73,6 +73,8 @@ static bool encode_word(struct encoder *e, const struct normal_char *chars, size
 /* Text between special tokens. */
 static enum glip_status encode_plain(struct encoder *e, size_t begin, size_t end, struct glip_error *err)
 {
+	if (begin == end)
+		return GLIP_OK;
 	e->normal.length = 0;
 	TRY(glip__bert_normalize(e->items + begin, end - begin, &e->word, &e->normal, err));
 	const struct normal_char *chars = (const struct normal_char *)(const void *)e->normal.data;

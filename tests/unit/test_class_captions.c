@@ -154,7 +154,7 @@ static char *make_names(const char **names, size_t count)
 	char *text = malloc(count * 48);
 	assert_non_null(text);
 	for (size_t i = 0; i < count; i++) {
-		static const char *const kinds[] = {"raccoon", "traffic light", "\xe7\x8c\xab", "Stra\xc3\x9f" "e",
+		static const char *const kinds[] = {"raccoon", "traffic light", "\xe7\x8c\xab", "caf\xc3\xa9",
 		                                    "x-ray (film)", "a_b", "\xf0\x9f\x90\xb6", "antidisestablishment"};
 		names[i] = text + i * 48;
 		snprintf(text + i * 48, 48, "%s %zu", kinds[i % 8], i);
