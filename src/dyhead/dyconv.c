@@ -18,12 +18,9 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 	const int64_t c = channels;
 
 	*out = (struct dyconv){.channels = channels, .groups = groups};
-	if (groups < 1 || channels % groups || channels % 4) {
-		b->problem_count++;
-		if (!glip__buf_printf(&b->problems, "%s: %d channels cannot be split into %d groups and into quarters\n", prefix,
-		                      channels, groups))
-			b->out_of_memory = true;
-	}
+	if (groups < 1 || channels % groups || channels % 4)
+		glip__binder_note(b, "%s: %d channels cannot be split into %d groups and into quarters", prefix, channels,
+		                  groups);
 	out->offset = glip__bind_matrix(b, OFFSETS + TAPS, TAPS * c, "%s.offset.weight", prefix);
 	out->offset_bias = glip__bind_vector(b, OFFSETS + TAPS, "%s.offset.bias", prefix);
 	bind_branch(&out->coarse, b, prefix, "coarse", c);
@@ -100,8 +97,8 @@ static enum glip_status deform_conv(struct ops *ops, const struct dyconv_branch 
 }
 
 /* torch group_norm (eps 1e-5) over x [positions, C] as scale and shift; mean [C] receives x's plain mean. */
-static enum glip_status group_norm(const struct dyconv *m, struct ops *ops, const struct dyconv_branch *b, const float *x,
-                                   int64_t positions, float *scale, float *shift, double *mean)
+static enum glip_status group_norm(const struct dyconv *m, struct ops *ops, const struct dyconv_branch *b,
+                                   const float *x, int64_t positions, float *scale, float *shift, double *mean)
 {
 	struct arena_mark mark = glip__arena_mark(ops->arena);
 	const int channels = m->channels, width = channels / m->groups;
@@ -199,8 +196,8 @@ static float h_sigmoid(float x)
 
 /* Weighs the branches against each other and folds their norms in: branches[s].scale becomes the factor of branch s,
  * shift [C] what is added once, mean [C] the mean of the sum. means [count, C]: of each branch after its norm. */
-static enum glip_status weigh_branches(const struct dyconv *m, struct ops *ops, struct branch_values *branches, int count,
-                                       const float *means, float *shift, float *mean)
+static enum glip_status weigh_branches(const struct dyconv *m, struct ops *ops, struct branch_values *branches,
+                                       int count, const float *means, float *shift, float *mean)
 {
 	float weight[MAX_BRANCHES];
 

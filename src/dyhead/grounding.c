@@ -20,8 +20,8 @@ void glip__grounding_bind(struct grounding_head *out, struct binder *b, int chan
 	out->bias0 = glip__bind_vector(b, 1, "head.dot.bias0");
 }
 
-enum glip_status glip__grounding_text(const struct grounding_head *m, struct ops *ops, const float *text, int64_t tokens,
-                                      float *projected, float *token_bias)
+enum glip_status glip__grounding_text(const struct grounding_head *m, struct ops *ops, const float *text,
+                                      int64_t tokens, float *projected, float *token_bias)
 {
 	struct arena_mark mark = glip__arena_mark(ops->arena);
 	const int64_t hidden = m->hidden;
@@ -54,9 +54,9 @@ enum glip_status glip__grounding_text(const struct grounding_head *m, struct ops
 	return GLIP_OK;
 }
 
-enum glip_status glip__grounding_forward(const struct grounding_head *m, struct ops *ops, const struct feature_map *level,
-                                         int level_index, const float *projected, const float *token_bias,
-                                         int64_t tokens, struct level_output *out)
+enum glip_status glip__grounding_forward(const struct grounding_head *m, struct ops *ops,
+                                         const struct feature_map *level, int level_index, const float *projected,
+                                         const float *token_bias, int64_t tokens, struct level_output *out)
 {
 	const int64_t positions = (int64_t)level->height * level->width;
 	const float scale = m->scale[level_index], scales[4] = {scale, scale, scale, scale};
@@ -64,8 +64,8 @@ enum glip_status glip__grounding_forward(const struct grounding_head *m, struct 
 	assert(level->channels == m->channels && level_index >= 0 && level_index < LEVELS);
 	out->height = level->height;
 	out->width = level->width;
-	TRY(glip__linear(ops, level->data, positions, (struct matrix){projected, tokens, m->channels, DTYPE_F32}, token_bias,
-	                 ACT_NONE, out->logits));
+	const struct matrix text = {projected, tokens, m->channels, DTYPE_F32};
+	TRY(glip__linear(ops, level->data, positions, text, token_bias, ACT_NONE, out->logits));
 	TRY(glip__clamp(ops, out->logits, positions * tokens, -LOGIT_LIMIT, LOGIT_LIMIT));
 	struct gemm box = {
 		.m = positions, .n = 4, .k = m->channels,

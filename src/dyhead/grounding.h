@@ -32,12 +32,12 @@ void glip__grounding_bind(struct grounding_head *out, struct binder *b, int chan
 
 /* The text's side, once per text: text [tokens, hidden] to projected [tokens, C], divided by exp(log_scale), and
  * token_bias [tokens]. Errors: NOMEM. */
-enum glip_status glip__grounding_text(const struct grounding_head *m, struct ops *ops, const float *text, int64_t tokens,
-                                      float *projected, float *token_bias);
+enum glip_status glip__grounding_text(const struct grounding_head *m, struct ops *ops, const float *text,
+                                      int64_t tokens, float *projected, float *token_bias);
 
 /* The image's side of one level: fills out's three buffers and its size. level_index 0 is p3. Errors: NOMEM. */
-enum glip_status glip__grounding_forward(const struct grounding_head *m, struct ops *ops, const struct feature_map *level,
-                                         int level_index, const float *projected, const float *token_bias,
-                                         int64_t tokens, struct level_output *out);
+enum glip_status glip__grounding_forward(const struct grounding_head *m, struct ops *ops,
+                                         const struct feature_map *level, int level_index, const float *projected,
+                                         const float *token_bias, int64_t tokens, struct level_output *out);
 
 #endif

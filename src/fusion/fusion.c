@@ -50,11 +50,8 @@ void glip__fusion_bind(struct fusion *out, struct binder *b, const char *prefix,
 	const int64_t c = channels, h = text_hidden, d = fusion_dim;
 
 	*out = (struct fusion){.channels = channels, .hidden = text_hidden, .dim = fusion_dim, .heads = heads};
-	if (heads < 1 || fusion_dim % heads) {
-		b->problem_count++;
-		if (!glip__buf_printf(&b->problems, "%s: a width of %d cannot be split into %d heads\n", prefix, fusion_dim, heads))
-			b->out_of_memory = true;
-	}
+	if (heads < 1 || fusion_dim % heads)
+		glip__binder_note(b, "%s: a width of %d cannot be split into %d heads", prefix, fusion_dim, heads);
 	out->norm_v_weight = glip__bind_vector(b, c, "%s.norm_v.weight", prefix);
 	out->norm_v_bias = glip__bind_vector(b, c, "%s.norm_v.bias", prefix);
 	out->norm_l_weight = glip__bind_vector(b, h, "%s.norm_l.weight", prefix);
@@ -218,7 +215,7 @@ static enum glip_status fuse_text(const struct fusion *m, struct ops *ops, const
 
 	if (!joined)
 		return GLIP_ERR_NOMEM;
-	/* The shares of a token sum to 1, so projecting the pooled positions is pooling the projected ones, bias and all. */
+	/* The shares of a token sum to 1, so the pooled positions projected are the projected positions pooled. */
 	for (int h = 0; h < m->heads; h++) {
 		struct gemm values = {
 			.m = tokens, .n = d, .k = m->channels,

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* ---- Heaps: sorting and keeping the best, in place and in a total order ------------------------------------------- */
+/* ---- Heaps: sorting and keeping the best, in place and in a total order ----------------------------------------- */
 
 /* True where a comes before b. */
 typedef bool (*candidate_order)(const struct box_candidate *a, const struct box_candidate *b);
@@ -68,7 +68,7 @@ static void sort(struct box_candidate *x, size_t count, candidate_order before)
 	}
 }
 
-/* ---- Candidates ---------------------------------------------------------------------------------------------------- */
+/* ---- Candidates ------------------------------------------------------------------------------------------------- */
 
 static float sigmoid(float x)
 {
@@ -200,7 +200,7 @@ enum glip_status glip__boxes_collect(const struct box_options *o, const struct l
 	return GLIP_OK;
 }
 
-/* ---- Selection ----------------------------------------------------------------------------------------------------- */
+/* ---- Selection -------------------------------------------------------------------------------------------------- */
 
 /* Intersection over union with the + 1 convention. */
 static float overlap(const float a[4], const float b[4])
@@ -237,7 +237,8 @@ enum glip_status glip__boxes_select(const struct box_options *o, struct buf *can
 {
 	struct box_candidate *x = (struct box_candidate *)(void *)candidates->data;
 	size_t count = candidates->length / sizeof *x;
-	const float across = (float)((double)o->image_width / o->width), down = (float)((double)o->image_height / o->height);
+	const float across = (float)((double)o->image_width / o->width);
+	const float down = (float)((double)o->image_height / o->height);
 
 	detections->length = 0;
 	if (!count)

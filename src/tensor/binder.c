@@ -29,7 +29,7 @@ void glip__binder_free(struct binder *b)
 	memset(b, 0, sizeof(*b));
 }
 
-static void GLIP_PRINTF(2, 3) problem(struct binder *b, const char *format, ...)
+void glip__binder_note(struct binder *b, const char *format, ...)
 {
 	char line[256];
 	va_list args;
@@ -51,7 +51,7 @@ static const struct tensor *lookup(struct binder *b, const char *name)
 	uint32_t entry = w->tensor_index.slots[slot];
 
 	if (entry == 0) {
-		problem(b, "tensor %s is missing", name);
+		glip__binder_note(b, "tensor %s is missing", name);
 		return NULL;
 	}
 	b->used[entry - 1] = 1;
@@ -70,11 +70,12 @@ GLIP_PRINTF(4, 0) static const void *bind_counted(struct binder *b, int64_t coun
 		return NULL;
 	glip__tensor_shape_text(t, shape, sizeof(shape));
 	if (t->dtype != dtype) {
-		problem(b, "tensor %s is %s, expected %s", name, glip__dtype_name(t->dtype), glip__dtype_name(dtype));
+		glip__binder_note(b, "tensor %s is %s, expected %s", name, glip__dtype_name(t->dtype),
+		                  glip__dtype_name(dtype));
 		return NULL;
 	}
 	if (!glip__tensor_count(t, &n) || n != count) {
-		problem(b, "tensor %s is %s, expected %" PRId64 " values", name, shape, count);
+		glip__binder_note(b, "tensor %s is %s, expected %" PRId64 " values", name, shape, count);
 		return NULL;
 	}
 	return t->data;
@@ -117,11 +118,11 @@ struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, co
 		return m;
 	glip__tensor_shape_text(t, shape, sizeof(shape));
 	if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_BF16) {
-		problem(b, "tensor %s is %s, expected f32 or bf16", name, glip__dtype_name(t->dtype));
+		glip__binder_note(b, "tensor %s is %s, expected f32 or bf16", name, glip__dtype_name(t->dtype));
 		return m;
 	}
 	if (t->ndim != 2 || t->shape[0] != rows || t->shape[1] != cols) {
-		problem(b, "tensor %s is %s, expected %" PRId64 "x%" PRId64, name, shape, rows, cols);
+		glip__binder_note(b, "tensor %s is %s, expected %" PRId64 "x%" PRId64, name, shape, rows, cols);
 		return m;
 	}
 	m.data = t->data;
@@ -134,11 +135,11 @@ int glip__bind_int(struct binder *b, const char *key, int low, int high)
 	int64_t value;
 
 	if (!glip__weights_get_int(b->weights, key, &value)) {
-		problem(b, "metadata %s is missing or no integer", key);
+		glip__binder_note(b, "metadata %s is missing or no integer", key);
 		return low;
 	}
 	if (value < low || value > high) {
-		problem(b, "metadata %s is %" PRId64 ", expected %d to %d", key, value, low, high);
+		glip__binder_note(b, "metadata %s is %" PRId64 ", expected %d to %d", key, value, low, high);
 		return low;
 	}
 	return (int)value;

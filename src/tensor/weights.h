@@ -74,6 +74,9 @@ const int32_t *glip__bind_indices(struct binder *b, int64_t count, const char *n
 /* An integer of the metadata in [low, high]; `low` where it is missing or out of range, which is noted. */
 int glip__bind_int(struct binder *b, const char *key, int low, int high);
 
+/* Notes what else is wrong (dimensions that contradict each other, say), in one line without its end. */
+void glip__binder_note(struct binder *b, const char *format, ...) GLIP_PRINTF(2, 3);
+
 /* Whether the file has this tensor (for optional parts). */
 bool glip__bind_has(const struct binder *b, const char *name_format, ...) GLIP_PRINTF(2, 3);
 

@@ -1,4 +1,4 @@
-/* The dynamic convolution against the reference's activations and, on odd sizes, against PyTorch on a very small head. */
+/* The dynamic convolution against the reference's activations and, on odd sizes, PyTorch on a very small head. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -67,7 +67,8 @@ static float *copy_of(const float *x, size_t count)
 
 static void test_small(void **state)
 {
-	const int64_t positions = 70 + 20 + 6 + 2 + 1, visual = positions * SMALL_CHANNELS, text = SMALL_TOKENS * SMALL_HIDDEN;
+	const int64_t positions = 70 + 20 + 6 + 2 + 1, visual = positions * SMALL_CHANNELS;
+	const int64_t text = SMALL_TOKENS * SMALL_HIDDEN;
 	struct block_env e;
 	struct fusion fusion;
 
@@ -86,7 +87,7 @@ static void test_small(void **state)
 	block_env_close(&e);
 }
 
-/* ---- The plain equations, unfolded, in double ------------------------------------------------------------------------ */
+/* ---- The plain equations, unfolded, in double ------------------------------------------------------------------- */
 
 static double at(struct matrix m, int64_t row, int64_t col)
 {
@@ -128,8 +129,8 @@ static double *normalised(const float *x, int64_t rows, int n, const float *weig
 }
 
 /* out[i] += sum_j softmax_j(score(i, j)) value[j], for one head of width d; scores [n, m] by strides. */
-static void attend(const double *score, int64_t n, int64_t row, int64_t m, int64_t col, const double *value, double *out,
-                   int64_t dim, int64_t d)
+static void attend(const double *score, int64_t n, int64_t row, int64_t m, int64_t col, const double *value,
+                   double *out, int64_t dim, int64_t d)
 {
 	for (int64_t i = 0; i < n; i++) {
 		double max = -HUGE_VAL, sum = 0.0;

@@ -33,7 +33,9 @@ static void run(const struct grounding_head *m, struct ops *ops, const struct he
 	for (int l = 0; l < LEVELS; l++) {
 		const struct feature_map *map = &maps->levels[l];
 
-		out[l] = (struct level_output){.logits = logits + at * tokens, .box = box + at * 4, .centerness = centerness + at};
+		out[l] = (struct level_output){
+			.logits = logits + at * tokens, .box = box + at * 4, .centerness = centerness + at,
+		};
 		assert_int_equal(glip__grounding_forward(m, ops, map, l, projected, token_bias, tokens, &out[l]), GLIP_OK);
 		assert_int_equal(out[l].height, map->height);
 		assert_int_equal(out[l].width, map->width);

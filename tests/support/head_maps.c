@@ -66,7 +66,8 @@ void head_maps_read(struct head_maps *m, const struct reference_case *c, const c
 	}
 }
 
-double head_maps_compare(const struct head_maps *m, const struct reference_case *c, const char *format, double tolerance)
+double head_maps_compare(const struct head_maps *m, const struct reference_case *c, const char *format,
+                         double tolerance)
 {
 	double worst = 0.0;
 	char name[64];

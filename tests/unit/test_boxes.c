@@ -11,7 +11,7 @@
 #include "glip/boxes.h"
 #include "support/block_env.h"
 
-/* ---- The reference's detections ------------------------------------------------------------------------------------ */
+/* ---- The reference's detections --------------------------------------------------------------------------------- */
 
 enum { MAX_LABELS = 128, MAX_LABEL_TOKENS = 16 };
 
@@ -98,7 +98,7 @@ static void test_reference(void **state)
 	struct reference_case c;
 	struct case_labels labels;
 	struct level_output levels[LEVELS];
-	struct buf candidates = {.allocator = &glip__default_allocator}, detections = {.allocator = &glip__default_allocator};
+	struct buf candidates = {.allocator = &glip__default_allocator}, detections = candidates;
 	struct box_options o = default_options();
 
 	if (!reference_case_open(&c, *state))
@@ -123,7 +123,7 @@ static void test_reference(void **state)
 	reference_case_close(&c);
 }
 
-/* ---- By hand --------------------------------------------------------------------------------------------------------- */
+/* ---- By hand ---------------------------------------------------------------------------------------------------- */
 
 enum { P3_HEIGHT = 32, P3_WIDTH = 40, TOKENS = 4 };
 
