@@ -12,8 +12,7 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, s
 	for (int i = 0; i < rows; i++) {
 		UNROLL
 		for (int v = 0; v < vecs; v++) {
-			const float *from = init + (size_t)i * init_ld + v * V;
-			sum[i][v] = !init ? v_zero() : v == vecs - 1 ? load_part(from, last) : v_load(from);
+			sum[i][v] = v_zero();
 		}
 	}
 	/* One pointer per three rows: the others are at once and twice lda, which an address can express. */
@@ -41,8 +40,12 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, s
 	UNROLL
 	for (int i = 0; i < rows; i++) {
 		UNROLL
-		for (int v = 0; v < vecs; v++)
+		for (int v = 0; v < vecs; v++) {
+			const float *from = init + (size_t)i * init_ld + v * V;
+			if (init)
+				sum[i][v] = v_add(sum[i][v], v == vecs - 1 ? load_part(from, last) : v_load(from));
 			store_part(c + (size_t)i * ldc + v * V, sum[i][v], v == vecs - 1 ? last : V);
+		}
 	}
 }
 

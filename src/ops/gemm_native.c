@@ -2,8 +2,9 @@
  *
  * B is packed once per call into column panels [k][nr]. A block of left rows is read in place where it is dense and
  * gathered into a worker's buffer otherwise; every panel is then multiplied with the whole block, so that the panel
- * comes from memory once per block and the block stays in the second-level cache. The sum over k is never split: an
- * element of C has the same bits whatever the blocks and threads are. */
+ * comes from memory once per block and the block stays in the second-level cache. A sum over k is made of runs of
+ * SUM_LENGTH, which keeps its rounding error below a single long run's; the runs do not depend on blocks or threads, so
+ * neither do the bits of C. */
 #include <assert.h>
 #include <stdalign.h>
 
@@ -12,6 +13,7 @@
 enum {
 	BLOCK_FLOATS = 96 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
 	BLOCK_ROWS = 96,
+	SUM_LENGTH = 128, /* steps of k in one run of a sum */
 	PIECES = 16,   /* wanted at least, so that workers of unequal speed finish together */
 	DOT_COLUMNS = 32
 };
@@ -64,7 +66,11 @@ static void multiply_block(const struct product_task *t, size_t row, size_t rows
 		size_t count = glip__min_size((size_t)kernels->mr, rows - i);
 		float *c = direct ? g->c + (row + i) * p->ldc + column : tile;
 		size_t ldc = direct ? p->ldc : (size_t)kernels->nr;
-		kernels->gemm_tile(p->k, a + i * lda, lda, t->panels + column * p->k, bias, 0, c, ldc, (int)count, (int)cols);
+		for (size_t at = 0; at < p->k; at += SUM_LENGTH) {
+			size_t n = glip__min_size(SUM_LENGTH, p->k - at);
+			kernels->gemm_tile(n, a + i * lda + at, lda, t->panels + column * p->k + at * (size_t)kernels->nr,
+			                   at == 0 ? bias : c, at == 0 ? 0 : ldc, c, ldc, (int)count, (int)cols);
+		}
 		if (finish)
 			glip__gemm_finish(kernels, p, row + i, count, column, cols, c, ldc);
 	}

@@ -36,8 +36,8 @@ struct kernels {
 	/* ---- Products ---- */
 
 	/* c[i, j] = init[i * init_ld + j] + sum_p a[i * lda + p] * panel[p * nr + j] for i < rows <= mr, j < cols <= nr;
-	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum runs over p in order, so an element
-	 * has the same bits in whatever tile it is computed. */
+	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum runs over p in order and init is added
+	 * last, so an element has the same bits in whatever tile it is computed. */
 	void (*gemm_tile)(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
 	                  float *c, size_t ldc, int rows, int cols);
 	/* The panel [k, nr] of b's rows 0..cols-1 (b [cols, k]: transposes), zeros in the columns past cols. dtype F32, BF16. */
