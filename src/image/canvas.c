@@ -91,7 +91,8 @@ void glip__canvas_frame(const struct canvas *canvas, struct rect rect, float rad
 	int x_begin = pixel_begin(rect.x1, canvas->width), x_end = pixel_end(rect.x2, canvas->width);
 	/* Rows clear of the corners touch the frame at its two sides only. */
 	float border = width + radius + 1.0f;
-	int left_end = pixel_end(rect.x1 + border, canvas->width), right_begin = pixel_begin(rect.x2 - border, canvas->width);
+	int left_end = pixel_end(rect.x1 + border, canvas->width);
+	int right_begin = pixel_begin(rect.x2 - border, canvas->width);
 	int y_end = pixel_end(rect.y2, canvas->height);
 	for (int y = pixel_begin(rect.y1, canvas->height); y < y_end; y++) {
 		int corner = (float)y < rect.y1 + border || (float)y + 1.0f > rect.y2 - border;

@@ -1,5 +1,5 @@
-/* Anti-aliased shapes on packed 8-bit RGB. Coordinates are pixels: pixel (i, j) covers [i, i + 1) x [j, j + 1). Whatever
- * lies outside the canvas is left out. */
+/* Anti-aliased shapes on packed 8-bit RGB. Coordinates are pixels: pixel (i, j) covers [i, i + 1) x [j, j + 1).
+ * Whatever lies outside the canvas is left out. */
 #ifndef GLIP_IMAGE_CANVAS_H
 #define GLIP_IMAGE_CANVAS_H
 

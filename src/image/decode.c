@@ -27,7 +27,8 @@ static enum glip_status read_options(const struct glip_image_options *options, s
 	if (!options)
 		return GLIP_OK;
 	if (options->struct_size < sizeof(options->struct_size))
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "image options: struct_size is not set; call glip_image_options_init");
+		return glip__fail(err, GLIP_ERR_ARGUMENT,
+		                  "image options: struct_size is not set; call glip_image_options_init");
 	memcpy(out, options, options->struct_size < sizeof(*out) ? options->struct_size : sizeof(*out));
 	return GLIP_OK;
 }
@@ -100,9 +101,9 @@ static enum glip_status check_size(const struct image_bytes *file, const struct 
 {
 	uint64_t pixels = (uint64_t)header->width * header->height;
 	if (pixels > options->max_pixels || pixels > SIZE_MAX / 3 || header->width > INT_MAX || header->height > INT_MAX)
-		return glip__fail(err, GLIP_ERR_LIMIT, "%s: %u x %u pixels are more than the limit of %llu; scale it down first",
-		                  file->name, (unsigned)header->width, (unsigned)header->height,
-		                  (unsigned long long)options->max_pixels);
+		return glip__fail(err, GLIP_ERR_LIMIT,
+		                  "%s: %u x %u pixels are more than the limit of %llu; scale it down first", file->name,
+		                  (unsigned)header->width, (unsigned)header->height, (unsigned long long)options->max_pixels);
 	return GLIP_OK;
 }
 

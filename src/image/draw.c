@@ -223,7 +223,8 @@ static enum glip_status check_boxes(const struct glip_draw_box *boxes, size_t co
 	for (size_t i = 0; i < count; i++)
 		for (int k = 0; k < 4; k++)
 			if (!isfinite(boxes[i].box[k]))
-				return glip__fail(err, GLIP_ERR_ARGUMENT, "glip_draw: box %zu has a coordinate that is not a number", i);
+				return glip__fail(err, GLIP_ERR_ARGUMENT,
+				                  "glip_draw: box %zu has a coordinate that is not a number", i);
 	return GLIP_OK;
 }
 

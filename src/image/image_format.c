@@ -16,8 +16,9 @@ const char *glip__image_kind_name(enum image_kind kind)
 
 enum glip_status glip__image_truncated(const struct image_bytes *file, enum image_kind kind, struct glip_error *err)
 {
-	return glip__fail(err, GLIP_ERR_IMAGE, "%s: truncated %s image: the file ends after %zu bytes, before its picture does",
-	                  file->name, glip__image_kind_name(kind), file->size);
+	return glip__fail(err, GLIP_ERR_IMAGE,
+	                  "%s: truncated %s image: the file ends after %zu bytes, before its picture does", file->name,
+	                  glip__image_kind_name(kind), file->size);
 }
 
 enum glip_status glip__image_damaged(const struct image_bytes *file, enum image_kind kind, const char *reason,
@@ -136,8 +137,8 @@ static enum glip_status examine_pnm(const struct image_bytes *file, struct image
 {
 	char digit = (char)file->data[1];
 	if (digit != '5' && digit != '6')
-		return glip__image_unsupported(file, digit == '7' ? "PAM (P7)" : "a PNM other than binary grey or colour (P5, P6)",
-		                               "save it as PNG", err);
+		return glip__image_unsupported(
+			file, digit == '7' ? "PAM (P7)" : "a PNM other than binary grey or colour (P5, P6)", "save it as PNG", err);
 	out->components = digit == '6' ? 3 : 1;
 	size_t at = 2;
 	if (!pnm_number(file, &at, &out->width) || !pnm_number(file, &at, &out->height) ||

@@ -31,8 +31,8 @@ enum glip_status glip__image_file_kind(const char *path, enum image_file *out, s
 	else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg"))
 		*out = IMAGE_FILE_JPEG;
 	else
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s: a picture is written as .png, .jpg or .jpeg; choose one of these endings",
-		                  path);
+		return glip__fail(err, GLIP_ERR_ARGUMENT,
+		                  "%s: a picture is written as .png, .jpg or .jpeg; choose one of these endings", path);
 	return GLIP_OK;
 }
 
@@ -40,7 +40,8 @@ enum glip_status glip__image_file_fits(enum image_file kind, int width, int heig
                                        struct glip_error *err)
 {
 	if (kind == IMAGE_FILE_JPEG && (width > JPEG_MAX_SIDE || height > JPEG_MAX_SIDE))
-		return glip__fail(err, GLIP_ERR_LIMIT, "%s: %d x %d pixels are too many for JPEG; write a .png", path, width, height);
+		return glip__fail(err, GLIP_ERR_LIMIT, "%s: %d x %d pixels are too many for JPEG; write a .png", path, width,
+		                  height);
 	/* The encoder counts bytes in int; the compressed data may be somewhat larger than the pixels. */
 	if (((uint64_t)width * 3 + 1) * (uint64_t)height > INT_MAX / 2)
 		return glip__fail(err, GLIP_ERR_LIMIT, "%s: %d x %d pixels are too many to be written", path, width, height);

@@ -31,13 +31,15 @@ static enum glip_status frame(struct jpeg_walk *w, uint8_t marker, const uint8_t
 	if (marker == 0xc3 || marker == 0xc7 || marker == 0xcb || marker == 0xcf)
 		return glip__image_unsupported(w->file, "a lossless JPEG", "save it as a standard JPEG or PNG", w->err);
 	if (marker > 0xc8)
-		return glip__image_unsupported(w->file, "an arithmetic-coded JPEG", "save it as a standard JPEG or PNG", w->err);
+		return glip__image_unsupported(w->file, "an arithmetic-coded JPEG", "save it as a standard JPEG or PNG",
+		                               w->err);
 	if (marker > 0xc2)
 		return glip__image_unsupported(w->file, "a hierarchical JPEG", "save it as a standard JPEG or PNG", w->err);
 	if (n < 6 || n != 6 + 3u * p[5])
 		return damaged(w, "its frame header has the wrong length");
 	if (p[0] != 8)
-		return glip__image_unsupported(w->file, "a JPEG with other than 8 bits", "save it with 8 bits or as PNG", w->err);
+		return glip__image_unsupported(w->file, "a JPEG with other than 8 bits", "save it with 8 bits or as PNG",
+		                               w->err);
 	w->out->height = be16(p + 1);
 	w->out->width = be16(p + 3);
 	if (p[5] == 4)

@@ -21,9 +21,9 @@ size_t glip__pixel_layout(enum glip_pixel_format format, size_t channel[3]);
 enum glip_status glip__network_size(struct image_size image, int short_side, int long_side, struct image_size *out,
                                     struct glip_error *err);
 
-/* `image` passed glip__image_check. Pillow's BILINEAR with antialiasing on 8-bit data, byte for byte: horizontal pass first, 22-bit fixed-point
- * coefficients. `source` may have any format; out is packed RGB, size.width * size.height * 3 bytes. Scratch comes from
- * the allocator. `threads`-independent. Errors: NOMEM. */
+/* Pillow's BILINEAR with antialiasing on 8-bit data, byte for byte: horizontal pass first, 22-bit fixed-point
+ * coefficients. `source` passed glip__image_check and may have any format; out is packed RGB, size.width *
+ * size.height * 3 bytes. Scratch comes from the allocator. Errors: NOMEM. */
 enum glip_status glip__resize(const struct glip_image *source, struct image_size size,
                               const struct glip_allocator *allocator, uint8_t *out, struct glip_error *err);
 

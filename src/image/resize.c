@@ -26,7 +26,8 @@ struct axis {
 	int32_t *weights; /* [out_size][support] */
 };
 
-/* Pillow's precompute_coeffs for a triangle of one source pixel (or one output pixel, if that is wider) to each side. */
+/* Pillow's precompute_coeffs for a triangle that reaches one source pixel, or one output pixel if that is wider, to
+ * each side. */
 static void position_weights(double scale, size_t in_size, size_t position, struct taps *taps, double *scratch,
                              int32_t *weights)
 {
@@ -147,8 +148,8 @@ static void resize_strip(struct resizer *r, size_t top, size_t rows, uint8_t *ou
 			transpose_in(r, top, rows, begin, end);
 		}
 		uint8_t pixel[3 * LANES];
-		sum_rows(r->piece + (taps.first - begin) * 3 * LANES, 3 * LANES, r->x.weights + x * r->x.support, taps.count, pixel,
-		         3 * LANES);
+		const uint8_t *in = r->piece + (taps.first - begin) * 3 * LANES;
+		sum_rows(in, 3 * LANES, r->x.weights + x * r->x.support, taps.count, pixel, 3 * LANES);
 		uint8_t *to = out + x * 3;
 		for (size_t lane = 0; lane < rows; lane++) {
 			to[0] = pixel[lane];
@@ -205,8 +206,8 @@ enum glip_status glip__resize(const struct glip_image *source, struct image_size
 	for (size_t y = 0; y < r.y.out_size; y++) {
 		struct taps taps = r.y.taps[y];
 		fill_window(&r, taps);
-		sum_rows(r.window + (taps.first - r.first) * r.row_bytes, r.row_bytes, r.y.weights + y * r.y.support, taps.count,
-		         out + y * r.row_bytes, r.row_bytes);
+		const uint8_t *in = r.window + (taps.first - r.first) * r.row_bytes;
+		sum_rows(in, r.row_bytes, r.y.weights + y * r.y.support, taps.count, out + y * r.row_bytes, r.row_bytes);
 	}
 out:
 	glip__free(allocator, r.window);

@@ -50,7 +50,8 @@ static struct glip_image drawn(int width, int height, const struct glip_draw_box
 	struct glip_image out = {0};
 	struct glip_error err = {GLIP_OK, ""};
 	const char *path = file_path(name);
-	if (glip_draw(&image, boxes, count, path, NULL, &err) != GLIP_OK || glip_image_load(path, NULL, &out, &err) != GLIP_OK)
+	if (glip_draw(&image, boxes, count, path, NULL, &err) != GLIP_OK ||
+	    glip_image_load(path, NULL, &out, &err) != GLIP_OK)
 		fail_msg("%s", err.message);
 	assert_int_equal(out.width, width);
 	assert_int_equal(out.height, height);

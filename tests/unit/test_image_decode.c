@@ -168,7 +168,8 @@ static void test_unsupported_kinds(void **state)
 	static const struct {
 		uint8_t marker;
 		const char *says;
-	} frames[] = {{0xc3, "a lossless JPEG"}, {0xc9, "an arithmetic-coded JPEG"}, {0xca, "arithmetic"}, {0xc5, "hierarchical"}};
+	} frames[] = {{0xc3, "a lossless JPEG"}, {0xc9, "an arithmetic-coded JPEG"}, {0xca, "arithmetic"},
+	              {0xc5, "hierarchical"}};
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
 		struct bytes b = read_image("baseline.jpg");
 		for (size_t k = 0; k + 1 < b.size; k++)
@@ -212,8 +213,8 @@ static void test_every_truncation(void **state)
 static void test_every_bit_flip(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"rgb.png", "palette.png", "grey.bmp", "grey.pgm", "baseline.jpg", "progressive.jpg",
-	                                    "grey.jpg"};
+	static const char *const names[] = {"rgb.png", "palette.png", "grey.bmp", "grey.pgm", "baseline.jpg",
+	                                    "progressive.jpg", "grey.jpg"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct bytes b = read_image(names[i]);
 		size_t refused = 0;

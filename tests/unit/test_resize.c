@@ -87,7 +87,8 @@ static void test_pixel_formats(void **state)
 				uint8_t *row = copy + (size_t)(down ? source.height - 1 - y : y) * stride;
 				for (int x = 0; x < source.width; x++)
 					for (int c = 0; c < 3; c++)
-						row[(size_t)x * pixel + channel[c]] = source.pixels[(size_t)(y * source.width + x) * 3 + (size_t)c];
+						row[(size_t)x * pixel + channel[c]] =
+							source.pixels[(size_t)(y * source.width + x) * 3 + (size_t)c];
 			}
 			struct glip_image image = {.width = source.width, .height = source.height};
 			image.format = (enum glip_pixel_format)format;
@@ -123,7 +124,8 @@ static void test_extreme_shapes(void **state)
 	static const struct {
 		int width, height;
 		struct image_size size;
-	} shapes[] = {{200000, 7, {32768, 1}}, {7, 200000, {1, 32768}}, {9000, 3000, {5, 3}}, {1, 1, {800, 800}}, {3, 1, {2, 900}}};
+	} shapes[] = {{200000, 7, {32768, 1}}, {7, 200000, {1, 32768}}, {9000, 3000, {5, 3}},
+	              {1, 1, {800, 800}}, {3, 1, {2, 900}}};
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		size_t bytes = (size_t)shapes[i].width * (size_t)shapes[i].height;
 		uint8_t *pixels = malloc(bytes);
@@ -194,9 +196,11 @@ static void test_network_size(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct image_size out = {0, 0};
 		struct glip_error err = {GLIP_OK, ""};
-		enum glip_status status = glip__network_size(cases[i].image, cases[i].short_side, cases[i].long_side, &out, &err);
+		enum glip_status status =
+			glip__network_size(cases[i].image, cases[i].short_side, cases[i].long_side, &out, &err);
 		if (status != GLIP_OK || out.width != cases[i].expected.width || out.height != cases[i].expected.height)
-			fail_msg("%d x %d: %d x %d %s", cases[i].image.width, cases[i].image.height, out.width, out.height, err.message);
+			fail_msg("%d x %d: %d x %d %s", cases[i].image.width, cases[i].image.height, out.width, out.height,
+			         err.message);
 	}
 }
 
@@ -258,7 +262,7 @@ static void test_normalise(void **state)
 			}
 }
 
-/* ---- The reference's cases, where they are ------------------------------------------------------------------------ */
+/* ---- The reference's cases, where they are ----------------------------------------------------------------------- */
 
 static const char reference[] = "../shared/reference";
 
@@ -306,8 +310,8 @@ static void check_case(const char *name)
 	struct image_size padded = case_size(json, "padded_size"), computed = {0, 0};
 	const struct json *cap = json_get(json, "longest_side");
 	int long_side = cap->kind == JSON_NUMBER ? (int)cap->number : 0;
-	assert_int_equal(glip__network_size(image_size, (int)json_get(json, "short_side")->number, long_side, &computed, NULL),
-	                 GLIP_OK);
+	int short_side = (int)json_get(json, "short_side")->number;
+	assert_int_equal(glip__network_size(image_size, short_side, long_side, &computed, NULL), GLIP_OK);
 	assert_int_equal(computed.width, network.width);
 	assert_int_equal(computed.height, network.height);
 	snprintf(path, sizeof(path), "%s/images/%s", reference, json_get(json, "image")->text);
@@ -317,8 +321,8 @@ static void check_case(const char *name)
 	size_t different = compare_resized(&source, path, network);
 	uint8_t *rgb = resize(&source, network);
 	size_t floats = compare_input(folder, rgb, network, padded);
-	printf("%-16s %4d x %-4d  %zu of %zu bytes differ, %zu inputs differ\n", name, network.width, network.height, different,
-	       bytes, floats);
+	printf("%-16s %4d x %-4d  %zu of %zu bytes differ, %zu inputs differ\n", name, network.width, network.height,
+	       different, bytes, floats);
 	assert_int_equal(different, 0);
 	assert_int_equal(floats, 0);
 	free(rgb);
