@@ -57,7 +57,7 @@ static enum kind kind_of(uint32_t c)
 		return KIND_PLAIN;
 	if (c == 0xFFFD)
 		return KIND_REMOVED;
-	if (c < 0x80 && ((c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~')))
+	if ((c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~'))
 		return KIND_PUNCTUATION;
 	if (is_newer_than_unicode_8(c))
 		return KIND_PLAIN;

@@ -167,7 +167,7 @@ static bool write_part(struct builder *b, const char *prefix, const char *name, 
 	if (!append_clean(out, name, strlen(name)))
 		return false;
 	p->name_length = out->length - p->name;
-	if (p->name_length > 0 && last_is_word(prefix, prefix_length) && first_is_word(out->data + p->name, p->name_length)) {
+	if (last_is_word(prefix, prefix_length) && first_is_word(out->data + p->name, p->name_length)) {
 		if (!glip__buf_append(out, " ", 1))
 			return false;
 		memmove(out->data + p->name + 1, out->data + p->name, p->name_length);

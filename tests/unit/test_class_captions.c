@@ -218,6 +218,25 @@ static void test_odd_separators(void **state)
 	free(text);
 }
 
+/* Without a separator the names become one word of over 100 letters, a single [UNK]: all fit one pass, far more than
+ * the sum of their own tokens says. */
+static void test_chunks_are_filled(void **state)
+{
+	(void)state;
+	enum { COUNT = 600 };
+	const char *names[COUNT];
+	char text[COUNT][8];
+	for (size_t i = 0; i < COUNT; i++) {
+		snprintf(text[i], sizeof text[i], "w%u", (unsigned)i % 1000);
+		names[i] = text[i];
+	}
+	struct glip_prompt_options o = {.separator = ""};
+	struct class_captions c = create_ok(names, COUNT, &o);
+	assert_int_equal(c.chunk_count, 1);
+	assert_int_equal(tokens_of(c.chunks[0].caption), 3);
+	glip__class_captions_free(&c);
+}
+
 static void expect_fault(const char *const *names, size_t count, enum glip_status status, const char *message)
 {
 	struct class_captions c;
@@ -346,6 +365,7 @@ int main(void)
 	        cmocka_unit_test(test_simple),         cmocka_unit_test(test_cleaning),
 	        cmocka_unit_test(test_words_around),   cmocka_unit_test(test_many_names),
 	        cmocka_unit_test(test_odd_separators), cmocka_unit_test(test_faults),
+	        cmocka_unit_test(test_chunks_are_filled),
 	        cmocka_unit_test(test_reference_captions), cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

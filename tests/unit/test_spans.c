@@ -59,6 +59,8 @@ static void test_span_tokens(void **state)
 	expect_tokens("a  cat  x", 1, 8, 2, 2);
 	expect_tokens("a   cat   x", 1, 10, 0, 0);
 	expect_tokens("a  cat   x", 3, 9, 0, 0);
+	expect_tokens("a   cat x", 1, 7, 0, 0);
+	expect_tokens("a   cat x", 2, 7, 2, 2);
 	expect_tokens("cat   dog", 3, 6, 0, 0);
 	expect_tokens("cat  dog", 3, 5, 0, 0);
 	/* Several pieces of one letter, and letters that have no token. */

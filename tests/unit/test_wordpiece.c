@@ -224,6 +224,45 @@ static void test_vocabulary_faults(void **state)
 	assert_int_equal(glip__vocabulary_create(tokens, 0, NULL, &v, NULL), GLIP_ERR_MODEL);
 }
 
+struct failing {
+	int left;
+};
+
+static void *failing_alloc(void *user, size_t size, size_t align)
+{
+	struct failing *f = user;
+	return f->left-- > 0 ? glip__default_allocator.alloc(NULL, size, align) : NULL;
+}
+
+static void failing_free(void *user, void *pointer)
+{
+	(void)user;
+	glip__default_allocator.free(NULL, pointer);
+}
+
+static void test_out_of_memory(void **state)
+{
+	(void)state;
+	static const char text[] = "e\xcc\x81\xcc\x96 a [SEP] cat";
+	struct failing failing = {0};
+	struct glip_allocator a = {failing_alloc, failing_free, &failing};
+	struct encoding e;
+	int n = 0;
+	for (enum glip_status status = GLIP_ERR_NOMEM; status != GLIP_OK; n++) {
+		failing.left = n;
+		status = glip__wordpiece_encode(vocab.vocabulary, text, sizeof text - 1, 256, &a, &e, NULL);
+		assert_true(status == GLIP_OK || (status == GLIP_ERR_NOMEM && e.tokens == NULL));
+	}
+	assert_true(n > 4);
+	glip__encoding_free(&e);
+	for (n = 0; n < 3; n++) {
+		struct vocabulary *v = NULL;
+		failing.left = n;
+		assert_int_equal(glip__vocabulary_create(vocab.tokens, vocab.count, &a, &v, NULL), GLIP_ERR_NOMEM);
+		assert_null(v);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +270,7 @@ int main(void)
 	        cmocka_unit_test(test_specials_and_empty),   cmocka_unit_test(test_long_word_is_unknown),
 	        cmocka_unit_test(test_cut),                  cmocka_unit_test(test_bad_utf8),
 	        cmocka_unit_test(test_megabytes),            cmocka_unit_test(test_vocabulary_faults),
+	        cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
