@@ -21,41 +21,39 @@ static int64_t rows_of(const struct binder *b, const char *name, int64_t fallbac
 }
 
 /* Where equal rows of the word table are stored once: which row each token id has. */
-static enum glip_status bind_word_rows(struct bert *m, struct binder *b, int64_t rows, struct glip_error *err)
+static void bind_word_rows(struct bert *m, struct binder *b, int64_t rows)
 {
 	m->word_rows = glip__bind_indices(b, m->vocab, "bert.embed.word.rows");
 	for (int i = 0; m->word_rows != NULL && i < m->vocab; i++) {
-		if (m->word_rows[i] < 0 || m->word_rows[i] >= rows)
-			return glip__fail(err, GLIP_ERR_MODEL, "%s: bert.embed.word.rows[%d] is %d, but there are %lld rows",
-			                  glip__weights_path(b->weights), i, (int)m->word_rows[i], (long long)rows);
+		if (m->word_rows[i] >= 0 && m->word_rows[i] < rows)
+			continue;
+		glip__binder_note(b, "bert.embed.word.rows[%d] is %d, but there are %lld rows", i, (int)m->word_rows[i],
+		                  (long long)rows);
+		return;
 	}
-	return GLIP_OK;
 }
 
-static enum glip_status bind_embeddings(struct bert *m, struct binder *b, struct glip_error *err)
+static void bind_embeddings(struct bert *m, struct binder *b)
 {
 	int64_t h = m->hidden, rows = m->vocab, positions = rows_of(b, "bert.embed.position.weight", m->max_tokens);
 
 	if (glip__bind_has(b, "bert.embed.word.rows")) {
 		rows = rows_of(b, "bert.embed.word.weight", m->vocab);
-		TRY(bind_word_rows(m, b, rows, err));
+		bind_word_rows(m, b, rows);
 	}
 	m->word = glip__bind_matrix(b, rows, h, "bert.embed.word.weight");
 	m->position = glip__bind_matrix(b, positions, h, "bert.embed.position.weight");
 	if (positions < m->max_tokens)
-		return glip__fail(err, GLIP_ERR_MODEL,
-		                  "%s: glip.bert.max_tokens is %d, but bert.embed.position.weight has %lld rows",
-		                  glip__weights_path(b->weights), m->max_tokens, (long long)positions);
+		glip__binder_note(b, "glip.bert.max_tokens is %d, but bert.embed.position.weight has %lld rows", m->max_tokens,
+		                  (long long)positions);
 	m->type = glip__bind_matrix(b, TOKEN_TYPES, h, "bert.embed.type.weight");
 	m->norm_weight = glip__bind_vector(b, h, "bert.embed.norm.weight");
 	m->norm_bias = glip__bind_vector(b, h, "bert.embed.norm.bias");
-	return GLIP_OK;
 }
 
 enum glip_status glip__bert_bind(struct bert *out, struct binder *b, const struct glip_allocator *a,
                                  struct glip_error *err)
 {
-	enum glip_status status;
 	struct bert m;
 
 	memset(&m, 0, sizeof m);
@@ -67,7 +65,7 @@ enum glip_status glip__bert_bind(struct bert *out, struct binder *b, const struc
 	m.heads = glip__bind_int(b, "glip.bert.heads", 1, MAX_HIDDEN);
 	m.intermediate = glip__bind_int(b, "glip.bert.intermediate", 1, MAX_INTERMEDIATE);
 	m.max_tokens = glip__bind_int(b, "glip.bert.max_tokens", 2, MAX_TOKENS);
-	TRY(bind_embeddings(&m, b, err));
+	bind_embeddings(&m, b);
 	m.layers = glip__calloc(&m.allocator, (size_t)m.layer_count, sizeof *m.layers);
 	if (m.layers == NULL)
 		return glip__fail_nomem(err, "the text encoder's layers", (size_t)m.layer_count * sizeof *m.layers);
@@ -75,13 +73,10 @@ enum glip_status glip__bert_bind(struct bert *out, struct binder *b, const struc
 		char prefix[32];
 
 		snprintf(prefix, sizeof prefix, "bert.%d", i);
-		TRY_OUT(glip__bert_layer_bind(&m.layers[i], b, prefix, m.hidden, m.intermediate, m.heads, err));
+		glip__bert_layer_bind(&m.layers[i], b, prefix, m.hidden, m.intermediate, m.heads);
 	}
 	*out = m;
 	return GLIP_OK;
-out:
-	glip__bert_free(&m);
-	return status;
 }
 
 void glip__bert_free(struct bert *m)

@@ -3,15 +3,14 @@
 
 #include "bert/bert_layer.h"
 
-enum glip_status glip__bert_layer_bind(struct bert_layer *out, struct binder *b, const char *prefix, int hidden,
-                                       int intermediate, int heads, struct glip_error *err)
+void glip__bert_layer_bind(struct bert_layer *out, struct binder *b, const char *prefix, int hidden, int intermediate,
+                           int heads)
 {
 	int64_t h = hidden, i = intermediate;
 
 	memset(out, 0, sizeof *out);
-	if (hidden < 1 || intermediate < 1 || heads < 1 || hidden % heads != 0)
-		return glip__fail(err, GLIP_ERR_MODEL, "%s: %d heads do not divide %s's width of %d",
-		                  glip__weights_path(b->weights), heads, prefix, hidden);
+	if (heads < 1 || hidden % heads != 0)
+		glip__binder_note(b, "%s: %d heads do not divide its width of %d", prefix, heads, hidden);
 	out->hidden = hidden;
 	out->intermediate = intermediate;
 	out->heads = heads;
@@ -31,7 +30,6 @@ enum glip_status glip__bert_layer_bind(struct bert_layer *out, struct binder *b,
 	out->down_bias = glip__bind_vector(b, h, "%s.mlp.down.bias", prefix);
 	out->mlp_norm_weight = glip__bind_vector(b, h, "%s.mlp.norm.weight", prefix);
 	out->mlp_norm_bias = glip__bind_vector(b, h, "%s.mlp.norm.bias", prefix);
-	return GLIP_OK;
 }
 
 /* x = LayerNorm(x + attention(x)) */

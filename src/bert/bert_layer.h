@@ -23,9 +23,10 @@ struct bert_layer {
 /* LayerNorm's epsilon everywhere in BERT. WATCH: 1e-12, not the 1e-5 of all other norms of the model. */
 #define BERT_NORM_EPS 1e-12f
 
-/* Looks up PREFIX.attn.query.weight and so on; what is missing or of another shape is noted in the binder. */
-enum glip_status glip__bert_layer_bind(struct bert_layer *out, struct binder *b, const char *prefix, int hidden,
-                                       int intermediate, int heads, struct glip_error *err);
+/* Looks up PREFIX.attn.query.weight and so on; what is missing or of another shape is noted in the binder. The weights
+ * must outlive *out. */
+void glip__bert_layer_bind(struct bert_layer *out, struct binder *b, const char *prefix, int hidden, int intermediate,
+                           int heads);
 
 /* x: [tokens, hidden], replaced. Only valid tokens: there is no mask. clamp: the limit of the scores' and the
  * feed-forward's magnitude (50000 in the head; 8 or more, where gelu bends no longer), 0 for none. Scratch goes back to

@@ -55,8 +55,7 @@ static enum glip_status bind_head(struct glip_model *m, struct binder *b, struct
 			snprintf(prefix, sizeof prefix, "head.%d.fuse", i);
 			glip__fusion_bind(&m->layers[i].fusion, b, prefix, m->channels, m->hidden, fusion_dim, fusion_heads);
 			snprintf(prefix, sizeof prefix, "head.%d.bert", i);
-			TRY(glip__bert_layer_bind(&m->layers[i].text, b, prefix, m->hidden, m->bert.intermediate, m->bert.heads,
-			                          err));
+			glip__bert_layer_bind(&m->layers[i].text, b, prefix, m->hidden, m->bert.intermediate, m->bert.heads);
 		}
 		snprintf(prefix, sizeof prefix, "head.%d.dyconv", i);
 		glip__dyconv_bind(&m->layers[i].image, b, prefix, m->channels, groups);

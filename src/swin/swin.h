@@ -42,7 +42,7 @@ struct swin {
 };
 
 /* Reads the configuration (glip.swin.*) and looks the tensors up. What is missing or of another shape is noted in the
- * binder; a configuration that makes no sense is MODEL at once. On failure there is nothing to free; the weights must
+ * binder; depths or heads without which no shape can be told are MODEL at once. On failure there is nothing to free; the weights must
  * outlive *out. */
 enum glip_status glip__swin_bind(struct swin *out, struct binder *b, const struct glip_allocator *a,
                                  struct glip_error *err);

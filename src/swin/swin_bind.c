@@ -47,8 +47,8 @@ static enum glip_status read_config(struct swin *m, struct binder *b, int *block
 		stage->heads = heads[s];
 		*block_count += depths[s];
 		if (stage->channels % stage->heads != 0)
-			return glip__fail(err, GLIP_ERR_MODEL, "%s: glip.swin.heads[%d] is %d, which does not divide %d channels",
-			                  glip__weights_path(b->weights), s, stage->heads, stage->channels);
+			glip__binder_note(b, "glip.swin.heads[%d] is %d, which does not divide %d channels", s, stage->heads,
+			                  stage->channels);
 	}
 	return GLIP_OK;
 }

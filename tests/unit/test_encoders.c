@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -247,13 +248,58 @@ static void test_refused_models(void **state)
 	expect_refused(&c, "glip.swin.window");
 	c = small_config();
 	c.bert_heads = 3;
-	expect_refused(&c, "bert");
+	expect_refused(&c, "bert.0: 3 heads");
 	c = small_config();
 	c.layers = 0;
 	expect_refused(&c, "glip.bert.layers");
 	c = small_config();
 	c.bert_heads = 1 << 20;
 	expect_refused(&c, "glip.bert.heads");
+}
+
+/* Embeddings alone: a row table that leads past the word table, and fewer positions than tokens. */
+static void test_refused_embeddings(void **state)
+{
+	static const char *const keys[] = {"glip.bert.vocab", "glip.bert.hidden", "glip.bert.layers", "glip.bert.heads",
+	                                   "glip.bert.intermediate", "glip.bert.max_tokens"};
+	static const int64_t values[] = {3, 8, 1, 2, 12, 5};
+	static const int32_t rows[] = {0, 2, 1};
+	static const float zeros[4 * HIDDEN];
+	const struct tensor row_table = {.shape = {3}, .ndim = 1, .dtype = DTYPE_I32};
+	const struct tensor words = {.shape = {2, HIDDEN}, .ndim = 2, .dtype = DTYPE_F32};
+	const struct tensor positions = {.shape = {4, HIDDEN}, .ndim = 2, .dtype = DTYPE_F32};
+	char path[] = "/tmp/glip-test-XXXXXX";
+	struct weights_writer *writer;
+	struct weights *weights;
+	struct binder binder;
+	struct glip_error err;
+	struct bert bert;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	block_env_check(glip__weights_writer_create(path, NULL, &writer, &err), &err);
+	for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+		assert_int_equal(glip__weights_put_int(writer, keys[i], values[i]), GLIP_OK);
+	block_env_check(glip__weights_declare(writer, "bert.embed.word.rows", &row_table, &err), &err);
+	block_env_check(glip__weights_declare(writer, "bert.embed.word.weight", &words, &err), &err);
+	block_env_check(glip__weights_declare(writer, "bert.embed.position.weight", &positions, &err), &err);
+	block_env_check(glip__weights_write(writer, rows, &err), &err);
+	block_env_check(glip__weights_write(writer, zeros, &err), &err);
+	block_env_check(glip__weights_write(writer, zeros, &err), &err);
+	block_env_check(glip__weights_writer_commit(writer, &err), &err);
+	glip__weights_writer_free(writer);
+	block_env_check(glip__weights_open(path, 1, NULL, &weights, &err), &err);
+	unlink(path);
+	block_env_check(glip__binder_init(&binder, weights, NULL, &err), &err);
+	assert_int_equal(glip__bert_bind(&bert, &binder, NULL, &err), GLIP_OK);
+	assert_int_equal(glip__binder_finish(&binder, &err), GLIP_ERR_MODEL);
+	assert_non_null(strstr(binder.problems.data, "bert.embed.word.rows[1] is 2, but there are 2 rows"));
+	assert_non_null(strstr(binder.problems.data, "glip.bert.max_tokens is 5, but bert.embed.position.weight has 4"));
+	glip__bert_free(&bert);
+	glip__binder_free(&binder);
+	glip__weights_close(weights);
 }
 
 static void test_missing_tensors(void **state)
@@ -436,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_refused_arguments),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_refused_models),
+		cmocka_unit_test(test_refused_embeddings),
 		cmocka_unit_test(test_missing_tensors),
 		cmocka_unit_test(test_memory_failure),
 		cmocka_unit_test(test_word_rows),
