@@ -8,24 +8,6 @@
 
 enum { PAD_TO = 32 }; /* DATALOADER.SIZE_DIVISIBILITY */
 
-static enum glip_status check_image(const struct glip_image *image, struct glip_error *err)
-{
-	static const int channels[] = {3, 3, 4, 4, 1};
-	if (image == NULL || image->pixels == NULL)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "the image is NULL or has no pixels");
-	if ((int)image->format < 0 || image->format > GLIP_PIXEL_GRAY)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "image format %d is not a value of enum glip_pixel_format",
-		                  (int)image->format);
-	if (image->width < 1 || image->height < 1 || image->width > 1 << 20 || image->height > 1 << 20)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "image of %d x %d pixels: each side must be 1 to %d", image->width,
-		                  image->height, 1 << 20);
-	ptrdiff_t row = (ptrdiff_t)image->width * channels[image->format];
-	ptrdiff_t stride = image->stride < 0 ? -image->stride : image->stride;
-	if (stride != 0 && stride < row)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "image stride of %td bytes is less than a row of %td", stride, row);
-	return GLIP_OK;
-}
-
 void glip__encoded_image_split(struct encoded_image *out, const struct feature_map like[LEVELS], float *data)
 {
 	out->data = data;
@@ -71,7 +53,7 @@ enum glip_status glip__encode_image(struct glip_session *s, const struct glip_im
                                     struct glip_timing *timing)
 {
 	double t0 = glip__clock_ms();
-	TRY(check_image(image, s->ops.err));
+	TRY(glip__image_check(image, s->ops.err));
 	out->image = (struct image_size){image->width, image->height};
 	TRY(glip__network_size(out->image, o->short_side, o->long_side, &out->network, s->ops.err));
 	struct image_size padded = {(out->network.width + PAD_TO - 1) / PAD_TO * PAD_TO,
