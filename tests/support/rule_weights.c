@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "support/json.h"
 #include "tensor/weights.h"
 
 static const uint64_t golden = 0x9E3779B97F4A7C15u;
@@ -414,11 +415,29 @@ static bool put_metadata(struct weights_writer *w, const struct rule_config *m)
 	return true;
 }
 
+/* The first `count` lines of the standard vocabulary. */
+static bool put_vocabulary(struct weights_writer *w, int count)
+{
+	size_t size = 0;
+	char *file = test_read_file("weights/bert-base-uncased-vocab.txt", &size), *line = file, *end;
+	struct weights_text *texts = calloc((size_t)count, sizeof *texts);
+	int n = 0;
+	bool good;
+
+	for (; file != NULL && texts != NULL && n < count && (end = strchr(line, '\n')) != NULL; line = end + 1)
+		texts[n++] = (struct weights_text){line, (size_t)(end - line)};
+	good = n == count && glip__weights_put_texts(w, "tokenizer.ggml.tokens", texts, (size_t)n) == GLIP_OK;
+	free(texts);
+	free(file);
+	return good;
+}
+
 bool rule_weights_write(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts)
 {
 	struct emitter e = {.seed = seed};
 
-	e.good = glip__weights_writer_create(path, NULL, &e.writer, &e.err) == GLIP_OK && put_metadata(e.writer, config);
+	e.good = glip__weights_writer_create(path, NULL, &e.writer, &e.err) == GLIP_OK && put_metadata(e.writer, config) &&
+	         (!(parts & RULE_VOCABULARY) || put_vocabulary(e.writer, config->vocab));
 	emit_all(&e, config, parts);
 	e.writing = true;
 	emit_all(&e, config, parts);

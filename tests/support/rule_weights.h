@@ -26,10 +26,11 @@ struct rule_config {
 /* "mini-t", "mini-l", "mini-a", "glip-t", "glip-l", "glip-a"; NULL for another name. */
 const struct rule_config *rule_variant(const char *name);
 
-enum rule_parts { RULE_SWIN = 1, RULE_FPN = 2, RULE_BERT = 4, RULE_HEAD = 8, RULE_ALL = 15 };
+enum rule_parts { RULE_SWIN = 1, RULE_FPN = 2, RULE_BERT = 4, RULE_HEAD = 8, RULE_ALL = 15, RULE_VOCABULARY = 16 };
+enum { RULE_MODEL = RULE_ALL | RULE_VOCABULARY }; /* what glip_model_load takes */
 
-/* A weights file with the tensors of these parts and the whole configuration (no vocabulary). False, with a line on
- * stderr, where it cannot be written. */
+/* A weights file with the tensors of these parts and the whole configuration; the vocabulary is the standard one, of
+ * weights/. False, with a line on stderr, where it cannot be written. */
 bool rule_weights_write(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts);
 
 /* out[count]: u of the tensor `name`, also good as an input of a test. */
