@@ -172,7 +172,7 @@ static enum glip_status take_shape(struct reader *r, struct gguf_tensor *t, uint
 	for (size_t i = 0; i < ndim; i++) {
 		/* Against the file's size, so that no product can overflow. */
 		if (dims[i] == 0 || dims[i] > r->w->file.size / size)
-			return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: dimension %zu of tensor %s is %" PRIu64 ", which the file cannot hold",
+			return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: dimension %zu of tensor %s is %" PRIu64 ", which the file cannot hold: truncated?",
 			                  r->w->path, (size_t)ndim - 1 - i, t->name, dims[i]);
 		size *= dims[i];
 		t->tensor.shape[ndim - 1 - i] = (int64_t)dims[i];

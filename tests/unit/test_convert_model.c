@@ -246,7 +246,7 @@ static void expect_failure(struct fixture *f, const struct variation *v, enum gl
 
 static struct weights *convert_and_open(struct fixture *f, const struct model_sizes *m, const struct variation *v)
 {
-	struct weights *w;
+	struct weights *w = NULL;
 
 	if (convert(f, m, v) != GLIP_OK || glip__weights_open(f->out.path, 1, NULL, &w, &f->err) != GLIP_OK ||
 	    glip__weights_verify(w, &f->err) != GLIP_OK)
