@@ -415,29 +415,28 @@ static bool put_metadata(struct weights_writer *w, const struct rule_config *m)
 	return true;
 }
 
-/* The first `count` lines of the standard vocabulary. */
-static bool put_vocabulary(struct weights_writer *w, int count)
+/* The first `count` lines. */
+static bool put_vocabulary(struct weights_writer *w, const char *vocabulary, int count)
 {
-	size_t size = 0;
-	char *file = test_read_file("weights/bert-base-uncased-vocab.txt", &size), *line = file, *end;
 	struct weights_text *texts = calloc((size_t)count, sizeof *texts);
+	const char *line = vocabulary, *end;
 	int n = 0;
 	bool good;
 
-	for (; file != NULL && texts != NULL && n < count && (end = strchr(line, '\n')) != NULL; line = end + 1)
+	for (; texts != NULL && n < count && (end = strchr(line, '\n')) != NULL; line = end + 1)
 		texts[n++] = (struct weights_text){line, (size_t)(end - line)};
 	good = n == count && glip__weights_put_texts(w, "tokenizer.ggml.tokens", texts, (size_t)n) == GLIP_OK;
 	free(texts);
-	free(file);
 	return good;
 }
 
-bool rule_weights_write(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts)
+static bool write_file(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts,
+                       const char *vocabulary)
 {
 	struct emitter e = {.seed = seed};
 
 	e.good = glip__weights_writer_create(path, NULL, &e.writer, &e.err) == GLIP_OK && put_metadata(e.writer, config) &&
-	         (!(parts & RULE_VOCABULARY) || put_vocabulary(e.writer, config->vocab));
+	         (vocabulary == NULL || put_vocabulary(e.writer, vocabulary, config->vocab));
 	emit_all(&e, config, parts);
 	e.writing = true;
 	emit_all(&e, config, parts);
@@ -446,4 +445,25 @@ bool rule_weights_write(const char *path, const struct rule_config *config, uint
 	if (!e.good)
 		fprintf(stderr, "%s: %s\n", path, e.err.message);
 	return e.good;
+}
+
+bool rule_weights_write(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts)
+{
+	char *vocabulary = NULL;
+	size_t size;
+	bool good;
+
+	if (parts & RULE_VOCABULARY) {
+		vocabulary = test_read_file("weights/bert-base-uncased-vocab.txt", &size);
+		if (vocabulary == NULL)
+			return false;
+	}
+	good = write_file(path, config, seed, parts, vocabulary);
+	free(vocabulary);
+	return good;
+}
+
+bool rule_model_write(const char *path, const struct rule_config *config, uint64_t seed, const char *vocabulary)
+{
+	return write_file(path, config, seed, RULE_ALL, vocabulary);
 }

@@ -32,6 +32,8 @@ enum { RULE_MODEL = RULE_ALL | RULE_VOCABULARY }; /* what glip_model_load takes 
 /* A weights file with the tensors of these parts and the whole configuration; the vocabulary is the standard one, of
  * weights/. False, with a line on stderr, where it cannot be written. */
 bool rule_weights_write(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts);
+/* A whole model with a vocabulary of its own: config->vocab tokens, one a line. */
+bool rule_model_write(const char *path, const struct rule_config *config, uint64_t seed, const char *vocabulary);
 
 /* out[count]: u of the tensor `name`, also good as an input of a test. */
 void rule_uniform(const char *name, uint64_t seed, float *out, size_t count);
