@@ -71,6 +71,7 @@ enum glip_status glip__attention(struct ops *ops, const struct attention *a)
 		                  (long long)a->batch, (long long)a->tokens, a->heads, a->head_dim);
 	if (a->batch == 0 || a->tokens == 0 || a->heads == 0 || a->head_dim == 0)
 		return GLIP_OK;
+	ops->multiply_adds += 2 * (double)a->batch * a->heads * (double)a->tokens * (double)a->tokens * a->head_dim;
 	size_t tokens = (size_t)a->tokens, dim = (size_t)a->head_dim, nr = (size_t)ops->kernels->nr;
 	struct attention_task t = {.kernels = ops->kernels, .a = a, .ld_scores = glip__round_up(tokens, 16) + 16};
 	t.value_panels = glip__round_up(tokens, nr) * dim;

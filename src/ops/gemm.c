@@ -103,6 +103,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 	TRY(check(ops, g, &p));
 	if (p.m == 0 || p.n == 0)
 		return GLIP_OK;
+	ops->multiply_adds += (double)p.m * (double)p.n * (double)p.k;
 	struct arena_mark mark = glip__arena_mark(ops->arena);
 	enum glip_status status;
 	if (ops->gemm == GLIP_GEMM_BLAS && p.k > 0)

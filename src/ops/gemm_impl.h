@@ -141,7 +141,24 @@ static void transpose(const float *x, size_t ldx, size_t rows, size_t cols, floa
 	}
 }
 
-/* Dot products of `rows` left rows with four right rows, both constants. */
+/* Adds n <= V steps from p on of the dot products of `rows` left rows with four right rows. */
+INLINE void dot_step(int rows, enum dtype dtype, size_t p, size_t n, const float *a, size_t lda, const void *b,
+                     size_t ldb, vec sum[DOT_ROWS][DOT_COLS])
+{
+	vec left[DOT_ROWS];
+	UNROLL
+	for (int i = 0; i < rows; i++)
+		left[i] = load_part(a + (size_t)i * lda + p, n);
+	UNROLL
+	for (int j = 0; j < DOT_COLS; j++) {
+		vec right = load_right(b, dtype, (size_t)j * ldb + p, n);
+		UNROLL
+		for (int i = 0; i < rows; i++)
+			sum[i][j] = v_fma(left[i], right, sum[i][j]);
+	}
+}
+
+/* Dot products of `rows` left rows with four right rows; rows and dtype are constants. */
 INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_t lda, const void *b, size_t ldb,
                      const float *bias, float *c, size_t ldc)
 {
@@ -152,19 +169,11 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 		for (int j = 0; j < DOT_COLS; j++)
 			sum[i][j] = v_zero();
 	}
-	for (size_t p = 0; p < k; p += V) {
-		vec left[DOT_ROWS];
-		UNROLL
-		for (int i = 0; i < rows; i++)
-			left[i] = load_part(a + (size_t)i * lda + p, k - p);
-		UNROLL
-		for (int j = 0; j < DOT_COLS; j++) {
-			vec right = load_right(b, dtype, (size_t)j * ldb + p, k - p);
-			UNROLL
-			for (int i = 0; i < rows; i++)
-				sum[i][j] = v_fma(left[i], right, sum[i][j]);
-		}
-	}
+	size_t p = 0;
+	for (; p + V <= k; p += V)
+		dot_step(rows, dtype, p, V, a, lda, b, ldb, sum);
+	if (p < k)
+		dot_step(rows, dtype, p, k - p, a, lda, b, ldb, sum);
 	UNROLL
 	for (int i = 0; i < rows; i++)
 		v_sum4(c + (size_t)i * ldc, sum[i][0], sum[i][1], sum[i][2], sum[i][3], bias);

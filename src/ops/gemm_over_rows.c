@@ -102,6 +102,7 @@ enum glip_status glip__gemm_over_rows(struct ops *ops, int64_t rows, int64_t m, 
 		memset(c, 0, area * sizeof(float));
 		return GLIP_OK;
 	}
+	ops->multiply_adds += (double)rows * (double)area;
 	struct over_rows_task t = {
 		.kernels = ops->kernels, .rows = (size_t)rows, .m = (size_t)m, .n = (size_t)n, .a = a, .b = b,
 		.lda = (size_t)lda, .ldb = (size_t)ldb, .c = c,

@@ -10,7 +10,7 @@
 enum {
 	KERNEL_MAX_MR = 16,    /* rows of a product tile, at most */
 	KERNEL_MAX_NR = 64,    /* columns of a product tile, at most */
-	KERNEL_MAX_DOT_ROWS = 24 /* left rows of dot_rows, at most */
+	KERNEL_MAX_DOT_ROWS = 48 /* left rows of dot_rows, at most */
 };
 
 /* What a product tile still needs once the sums and the bias are there. */

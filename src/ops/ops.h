@@ -16,7 +16,17 @@ struct ops {
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */
 	bool (*cancelled)(void *user);
 	void *cancel_user;
+	/* Told when a stage of a pass ends, for profiles. NULL: nobody. */
+	void (*stage_done)(void *user, const char *stage);
+	void *stage_user;
+	double multiply_adds; /* of the matrix products and attentions so far */
 };
+
+static inline void glip__ops_stage(const struct ops *ops, const char *stage)
+{
+	if (ops->stage_done != NULL)
+		ops->stage_done(ops->stage_user, stage);
+}
 
 /* count floats (or `size`-byte items) of scratch; NULL when out of memory, with ops->err set. */
 float *glip__ops_floats(struct ops *ops, size_t count);
