@@ -11,7 +11,7 @@ import torch
 from world import COLOURS, PATTERNS, SHAPES, SIZES, THINGS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-VOCAB = os.path.join(HERE, "../../../shared/reference/tokenizer/bert-base-uncased-vocab.txt")
+VOCAB = os.path.join(HERE, "../../weights/bert-base-uncased-vocab.txt")
 CLS, SEP, UNK, PAD = 101, 102, 100, 0
 MOST_TOKENS = 256
 # Every word a caption may hold beside names; scenes.py writes its sentences from these.

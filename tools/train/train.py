@@ -5,8 +5,8 @@
 Beside the grounding loss an auxiliary one (class Bridge, dropped at export) teaches the two encoders each other's classes before
 the head joins them: it takes the place of the pre-trained encoders that the official models started from.
 
-Single-threaded processes (two by default) each draw their own scenes, average their gradients through shared memory and
-take the same AdamW step. The rate follows a cosine over the whole training time, that of earlier runs included.
+Single-threaded processes (two by default) each draw their own scenes and take AdamW steps of their own on weights in shared
+memory, without waiting for each other: on a busy machine a step done together would wait for the slower. The rate follows a cosine over the whole training time, that of earlier runs included.
 RUN_DIR gets checkpoint.pth (weights, averaged weights, optimizer), log.jsonl and curve.png.
 """
 import argparse
@@ -23,9 +23,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 import torch.multiprocessing as mp
+import torch.nn.functional as F
 
 from boxes import anchors, assign, grounding_loss
-from model import Config, Glip, initialise
+from model import BertLayer, Config, Fusion, Glip, initialise
 from scenes import SIDES, training_sample
 from text import VOCAB, Encoder
 from world import THINGS, all_classes
@@ -33,6 +34,7 @@ from world import THINGS, all_classes
 MEAN = torch.tensor([103.530, 116.280, 123.675]).view(3, 1, 1)
 STD = torch.tensor([57.375, 57.120, 58.395]).view(3, 1, 1)
 
+EVERY = 50                                                # steps of the first process between two lines of the log
 MODEL = dict(swin_dim=32, swin_depths=(2, 2, 2, 1), swin_heads=(1, 2, 4, 8), swin_window=6, hidden=64, bert_layers=2, bert_heads=4,
              intermediate=128, channels=64, head_layers=3, fusion_dim=128, fusion_heads=4)
 
@@ -41,11 +43,15 @@ def network_input(image):
     """(H, W, 3) uint8 RGB -> (3, H', W') normalised BGR, zero-padded to multiples of 32"""
     x = torch.from_numpy(image).permute(2, 0, 1).flip(0).float()
     x = (x - MEAN) / STD
-    return torch.nn.functional.pad(x, (0, -x.shape[2] % 32, 0, -x.shape[1] % 32))
+    return F.pad(x, (0, -x.shape[2] % 32, 0, -x.shape[1] % 32))
 
 
 class Bridge(torch.nn.Module):
-    """Tells every object's class, seen or named or not, from its FPN features: softmax over many names' text features."""
+    """Tells every object's class, named in the caption or not, by a softmax over many names.
+
+    Twice: from the FPN's features against the text encoder's, through projections of its own, and from the features behind
+    the logits against the token vectors that the head would make of a name on its own.
+    """
 
     def __init__(self, config, encoder):
         super().__init__()
@@ -58,30 +64,52 @@ class Bridge(torch.nn.Module):
             texts = THINGS[p.thing].names if p.thing is not None else (p.text,)
             self.names.append([encoder.vocabulary.rows(encoder.wordpiece(t)[0]) for t in texts])
 
-    def forward(self, model, maps, samples, rng, others=120):
-        """maps: P3..P7 of the batch; samples: its (scene, caption) pairs -> cross-entropy over the positives"""
+    def choose(self, wanted, rng, others):
+        """The classes of `wanted` and some others: (class numbers, rows (K, L), mask (K, L), the names' own tokens (K, L))"""
+        classes = sorted(set(wanted) | set(rng.sample(range(len(self.names)), others)))
+        ids = [rng.choice(self.names[c]) for c in classes]
+        rows = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
+        for i, r in enumerate(ids):
+            rows[i, :len(r)] = torch.tensor(r)
+        length, at = torch.tensor([len(r) for r in ids])[:, None], torch.arange(rows.shape[1])[None]
+        return classes, rows, at < length, (at > 0) & (at < length - 1)
+
+    def forward(self, model, trace, samples, rng, others=120):
+        """trace: the model's for the batch; samples: its (scene, caption) pairs -> the two cross-entropies over the positives"""
+        maps = trace["maps"]
         sizes = tuple(m.shape[-2:] for m in maps)
         a = anchors(sizes)
-        flat = torch.cat([m.flatten(2) for m in maps], 2).transpose(1, 2)                 # (B, N, C)
-        features, wanted = [], []
+        image, level, wanted = [], [], []
         for i, (s, _) in enumerate(samples):
             owner = assign(torch.tensor([o.box for o in s.objects], dtype=torch.float32), a, [h * w for h, w in sizes])
             at = (owner >= 0).nonzero()[:, 0]
-            features.append(flat[i, at])
+            image.append(torch.full_like(at, i))
+            level.append(at)
             wanted += [self.index[s.objects[k].phrase] for k in owner[at].tolist()]
-        classes = sorted(set(wanted) | set(rng.sample(range(len(self.names)), others)))
-        ids = [rng.choice(self.names[c]) for c in classes]
-        rows, mask = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long), None
-        for i, r in enumerate(ids):
-            rows[i, :len(r)] = torch.tensor(r)
-        mask = torch.arange(rows.shape[1])[None] < torch.tensor([len(r) for r in ids])[:, None]
-        inner = mask[:, 1:] & (torch.arange(1, rows.shape[1])[None] < mask.sum(1, keepdim=True) - 1)
-        text = model.language_backbone["body"]["model"](rows, mask)[:, 1:] * inner[..., None]
-        text = torch.nn.functional.normalize(self.text(text.sum(1) / inner.sum(1, keepdim=True)), dim=-1)
-        image = torch.nn.functional.normalize(self.image(torch.cat(features)), dim=-1)
+        image, level = torch.cat(image), torch.cat(level)
+
+        def features(maps):
+            return torch.cat([m.flatten(2) for m in maps], 2)[image, :, level]           # (P, C)
+        classes, rows, mask, own = self.choose(wanted, rng, others)
         number = {c: k for k, c in enumerate(classes)}
         target = torch.tensor([number[c] for c in wanted])
-        return torch.nn.functional.cross_entropy(image @ text.t() * self.scale.exp(), target)
+        share = own[..., None] / own.sum(1)[:, None, None]                                # means over a name's tokens
+
+        text = model.language_backbone["body"]["model"](rows, mask)                       # (K, L, hidden)
+        t = F.normalize(self.text((text * share).sum(1)), dim=-1)
+        v = F.normalize(self.image(features(maps)), dim=-1)
+        early = F.cross_entropy(v @ t.t() * self.scale.exp(), target)
+
+        head = model.rpn["head"]
+        for layer in head.dyhead_tower:
+            if isinstance(layer, Fusion):
+                text = layer.b_attn.layer_norm_l(text)
+            elif isinstance(layer, BertLayer):
+                text = layer(text, mask)
+        e = F.normalize(text, dim=-1, eps=1e-12)
+        t = (head.dot_product_projection_text(e / 2) / head.log_scale.exp() * share).sum(1)
+        late = F.cross_entropy(features(trace["tower"][-1][0]) @ t.t() + (e @ head.bias_lang * share[..., 0]).sum(1), target)
+        return early, late
 
 
 def batch(rng, width, height, count, encoder, mix):
@@ -110,10 +138,14 @@ def curriculum(progress, rng):
     return rng.choice(SIDES), rng.choice(SIDES), mix
 
 
-def parameter_groups(model, bridge, rate):
+def parameters_of(model, bridge):
+    return list(model.named_parameters()) + list(bridge.named_parameters("bridge"))
+
+
+def parameter_groups(named_parameters, rate):
     """The text's layers learn ten times slower than the rest, its word table does not; biases, norms and tables do not decay."""
     groups = {}
-    for name, p in list(model.named_parameters()) + list(bridge.named_parameters("bridge")):
+    for name, p in named_parameters:
         text = "language_backbone" in name or any(".%s." % k in name for k in ("intermediate", "attention", "output"))
         text = text and "word_embeddings" not in name
         decay = p.dim() > 1 and "embeddings" not in name and "bias_table" not in name
@@ -125,115 +157,89 @@ def parameter_groups(model, bridge, rate):
 def token_cosine(model, rows, mask):
     """Mean cosine between the tokens of a caption after the text encoder: 1 means that words have been lost."""
     with torch.no_grad():
-        e = torch.nn.functional.normalize(model.language_backbone["body"]["model"](rows[:1], mask[:1])[0][mask[0]], dim=-1)
+        e = F.normalize(model.language_backbone["body"]["model"](rows[:1], mask[:1])[0][mask[0]], dim=-1)
         n = len(e)
         return float(((e @ e.t()).sum() - n) / (n * (n - 1)))
 
 
-def save(path, state):
-    torch.save(state, path + ".part")
-    os.replace(path + ".part", path)
+def worker(rank, a, model, bridge, average, shared):
+    """Trains the shared weights on its own scenes until the time is up; the first worker also averages, logs and saves.
 
-
-def worker(rank, a, buffer, clock, barrier):
+    shared: seconds trained, steps and images of all workers.
+    """
     torch.set_num_threads(1)
     encoder = Encoder(a.vocab)
-    config = Config(vocab=len(encoder.vocabulary), **MODEL)
-    torch.manual_seed(a.seed)
-    model = Glip(config)
-    initialise(model)
-    bridge = Bridge(config, encoder)
-    groups = parameter_groups(model, bridge, a.rate)
-    params = [p for g in groups for p in g["params"]]
-    optimizer = torch.optim.AdamW(groups, lr=a.rate, betas=(0.9, 0.99), foreach=True)
-    average = [p.detach().clone() for p in params]
-    names = {id(p): n for n, p in list(model.named_parameters()) + list(bridge.named_parameters("bridge"))}
+    named_parameters = parameters_of(model, bridge)
+    params = [p for _, p in named_parameters]
+    optimizer = torch.optim.AdamW(parameter_groups(named_parameters, a.rate), lr=a.rate, betas=(0.9, 0.99), foreach=True)
     path = os.path.join(a.run, "checkpoint.pth")
-    step = images = 0
-    spent = 0.0
     if os.path.exists(path):
-        c = torch.load(path, map_location="cpu")
-        model.load_state_dict(c["model"])
-        if "bridge" in c:
-            bridge.load_state_dict(c["bridge"])
-            optimizer.load_state_dict(c["optimizer"])
-        average = [c["average"].get(names[id(p)], p.detach().clone()) for p in params]
-        step, images, spent = c["step"], c["images"], c["seconds"]
-    scales = [g["scale"] for g in groups]
-    begun = time.time()
-    total = spent + a.end - begun
+        saved_state = torch.load(path, map_location="cpu").get("optimizer")
+        if saved_state:
+            optimizer.load_state_dict(saved_state)
+    scales = [g["scale"] for g in optimizer.param_groups]
+    begun, before = time.time(), float(shared[0])
+    total = before + a.end - begun
+    seed = "train %d %d %d %d" % (a.seed, rank, shared[1], shared[2])       # a run that goes on sees new scenes
+    rng = random.Random(seed)
     log = open(os.path.join(a.run, "log.jsonl"), "a") if rank == 0 else None
-    first = step
-    saved, sums, since, since_images = time.time(), [0.0] * 5, time.time(), images
+    step, saved, sums, since, since_images = 0, time.time(), [0.0] * 6, time.time(), float(shared[2])
     while True:
-        if rank == 0:
-            clock[0] = spent + time.time() - begun
-        barrier.wait()
-        progress = float(clock[0]) / total
+        progress = (before + time.time() - begun) / total
         if progress >= 1:
             break
-        shared = random.Random("%d %d" % (a.seed, step))               # what the processes decide alike
-        width, height, mix = curriculum(progress, shared)
+        width, height, mix = curriculum(progress, rng)
         count = max(1, round(a.batch * 192 * 192 / (width * height)))
-        rng = random.Random("train %d %d %d" % (a.seed, step, rank))
         image, rows, mask, boxes, owned, samples = batch(rng, width, height, count, encoder, mix)
         trace = {}
         out = model(image, rows, mask, trace)
         align, box, centre, _ = grounding_loss(out, boxes, owned, mask)
-        optimizer.zero_grad(set_to_none=False)
-        named = bridge(model, trace["maps"], samples, rng)
-        (align + box + centre + a.bridge * named).backward()
-        start = 0
-        for p in params:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-            buffer[rank, start:start + p.numel()] = p.grad.view(-1)
-            start += p.numel()
-        barrier.wait()
-        flat = buffer.mean(0)
-        norm = float(flat.norm())
-        flat *= min(1.0, a.clip / (norm + 1e-6))
-        start = 0
-        for p in params:
-            p.grad.copy_(flat[start:start + p.numel()].view_as(p))
-            start += p.numel()
-        rate = a.rate * min(1.0, (step - first + 1) / 100) * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
+        early, late = bridge(model, trace, samples, rng)
+        optimizer.zero_grad(set_to_none=True)
+        (align + box + centre + a.bridge * (early + late)).backward()
+        norm = torch.nn.utils.clip_grad_norm_(params, a.clip)
+        rate = a.rate * min(1.0, (step + 1) / 100) * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
         for g, s in zip(optimizer.param_groups, scales):
             g["lr"] = rate * s
         optimizer.step()
         step += 1
-        images += count * a.processes
+        shared[1] += 1
+        shared[2] += count
         if rank:
             continue
-        keep = min(0.998, step / (step + 20))
+        shared[0] = before + time.time() - begun
+        keep = min(0.998, step / (step + 20)) if before == 0 else 0.998
         torch._foreach_mul_(average, keep)
         torch._foreach_add_(average, [p.detach() for p in params], alpha=1 - keep)
-        for i, v in enumerate((align, box, centre, norm, named)):
-            sums[i] += float(v)
-        if step % 50 == 0:
-            now = time.time()
-            row = dict(step=step, images=images, minutes=round(float(clock[0]) / 60, 2), progress=round(progress, 4),
-                       rate=round(rate, 6), align=round(sums[0] / 50, 4), box=round(sums[1] / 50, 4),
-                       centre=round(sums[2] / 50, 4), norm=round(sums[3] / 50, 3), bridge=round(sums[4] / 50, 4), cosine=round(token_cosine(model, rows, mask), 3),
+        for i, v in enumerate((align, box, centre, norm, early, late)):
+            sums[i] += float(v) / EVERY
+        if step % EVERY == 0:
+            now, images = time.time(), float(shared[2])
+            row = dict(step=int(shared[1]), images=int(images), minutes=round(float(shared[0]) / 60, 2), progress=round(progress, 4),
+                       rate=round(rate, 6), align=round(sums[0], 4), box=round(sums[1], 4), centre=round(sums[2], 4),
+                       norm=round(sums[3], 3), bridge=round(sums[4], 4),
+                       late=round(sums[5], 4), cosine=round(token_cosine(model, rows, mask), 3),
                        speed=round((images - since_images) / (now - since), 2))
             log.write(json.dumps(row) + "\n")
             log.flush()
-            sums, since, since_images = [0.0] * 5, now, images
+            sums, since, since_images = [0.0] * 6, now, images
         if time.time() - saved > a.save_every:
-            save_all(path, model, bridge, optimizer, average, params, names, step, images, float(clock[0]))
+            save(path, model, bridge, average, named_parameters, optimizer, shared)
             saved = time.time()
     if rank == 0:
-        save_all(path, model, bridge, optimizer, average, params, names, step, images, float(clock[0]))
+        save(path, model, bridge, average, named_parameters, optimizer, shared)
 
 
-def save_all(path, model, bridge, optimizer, average, params, names, step, images, seconds):
+def save(path, model, bridge, average, named_parameters, optimizer, shared):
     mean = dict(model.state_dict())
-    mean.update({names[id(p)]: x for p, x in zip(params, average) if not names[id(p)].startswith("bridge")})
-    save(path, dict(model=model.state_dict(), average=mean, bridge=bridge.state_dict(), optimizer=optimizer.state_dict(), step=step, images=images,
-                    seconds=seconds))
+    mean.update({name: x for (name, _), x in zip(named_parameters, average) if name in mean})
+    torch.save(dict(model=model.state_dict(), average=mean, bridge=bridge.state_dict(), optimizer=optimizer.state_dict(),
+                    seconds=float(shared[0]), step=int(shared[1]), images=int(shared[2])), path + ".part")
+    os.replace(path + ".part", path)
 
 
 def end_time(a):
+    """Seconds since the epoch."""
     if a.minutes:
         return time.time() + 60 * a.minutes
     h, m = map(int, a.until.split(":"))
@@ -261,13 +267,28 @@ def main():
     a.end = end_time(a)
     encoder = Encoder(a.vocab)
     config = Config(vocab=len(encoder.vocabulary), **MODEL)
-    size = sum(p.numel() for m in (Glip(config), Bridge(config, encoder)) for p in m.parameters())
-    print("%d parameters" % size, flush=True)
-    buffer = torch.zeros(a.processes, size).share_memory_()
-    clock = torch.zeros(1, dtype=torch.float64).share_memory_()
+    torch.manual_seed(a.seed)
+    model, bridge = Glip(config), Bridge(config, encoder)
+    initialise(model)
+    named_parameters = parameters_of(model, bridge)
+    average = [p.detach().clone() for _, p in named_parameters]
+    shared = torch.zeros(3, dtype=torch.float64)
+    path = os.path.join(a.run, "checkpoint.pth")
+    if os.path.exists(path):
+        c = torch.load(path, map_location="cpu")
+        model.load_state_dict(c["model"])
+        bridge.load_state_dict(c["bridge"])
+        for x, (name, p) in zip(average, named_parameters):
+            x.copy_(c["average"].get(name, p.detach()))
+        shared[:] = torch.tensor([c["seconds"], c["step"], c["images"]])
+        del c
+    print("%d parameters, %d images seen" % (sum(p.numel() for p in model.parameters()), shared[2]), flush=True)
+    for module in (model, bridge):
+        module.share_memory()
+    for x in average + [shared]:
+        x.share_memory_()
     context = mp.get_context("spawn")
-    barrier = context.Barrier(a.processes)
-    workers = [context.Process(target=worker, args=(r, a, buffer, clock, barrier)) for r in range(a.processes)]
+    workers = [context.Process(target=worker, args=(r, a, model, bridge, average, shared)) for r in range(a.processes)]
     for w in workers:
         w.start()
     for w in workers:
