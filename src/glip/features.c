@@ -45,6 +45,7 @@ static enum glip_status run_backbone(struct glip_session *s, const float *input,
 	for (int i = observed ? 0 : 1; i < SWIN_STAGES; i++)
 		TRY(glip__observe_map(s, &stages[i], "swin.stage%d", i + 1));
 	TRY(glip__fpn_forward(&m->fpn, &s->ops, stages + 1, levels));
+	glip__ops_stage(&s->ops, "fpn");
 	return glip__observe_levels(s, levels, "fpn.p%d");
 }
 
@@ -75,6 +76,7 @@ enum glip_status glip__encode_image(struct glip_session *s, const struct glip_im
 	struct arena_mark mark = glip__arena_mark(&s->arena);
 	float *input;
 	TRY(prepare(s, image, out->network, padded, &input));
+	glip__ops_stage(&s->ops, "preprocess");
 	double t1 = glip__clock_ms();
 	struct feature_map levels[LEVELS];
 	TRY(run_backbone(s, input, padded, levels));

@@ -53,15 +53,18 @@ static enum glip_status run_layer(struct glip_session *s, int index, const struc
 	char name[48];
 	if (m->fusion) {
 		TRY(glip__fusion_forward(&layer->fusion, &s->ops, h->now.data, h->now.positions, h->text, tokens));
+		glip__ops_stage(&s->ops, "head.fusion");
 		snprintf(name, sizeof name, "head.%d.fuse.p%%d", index);
 		TRY(glip__observe_levels(s, h->now.levels, name));
 		snprintf(name, sizeof name, "head.%d.fuse.lang", index);
 		TRY(glip__observe_text(s, h->text, chunk->tokens, m->hidden, name));
 		TRY(glip__bert_layer_forward(&layer->text, &s->ops, h->text, tokens, TEXT_CLAMP));
+		glip__ops_stage(&s->ops, "head.text");
 		snprintf(name, sizeof name, "head.%d.bert.lang", index);
 		TRY(glip__observe_text(s, h->text, chunk->tokens, m->hidden, name));
 	}
 	TRY(glip__dyconv_forward(&layer->image, &s->ops, h->now.levels, h->next.levels));
+	glip__ops_stage(&s->ops, "head.dyconv");
 	struct encoded_image swap = h->now;
 	h->now = h->next;
 	h->next = swap;
@@ -139,6 +142,7 @@ static enum glip_status run_chunk(struct glip_session *s, const struct encoded_i
 	}
 	struct level_output levels[LEVELS];
 	TRY(run_outputs(s, chunk, &h, levels));
+	glip__ops_stage(&s->ops, "head.outputs");
 	double t1 = glip__clock_ms();
 	TRY(collect(s, p, chunk, o, levels));
 	timing->head_ms += t1 - t0;
@@ -178,6 +182,7 @@ static enum glip_status run_head(struct glip_session *s, const struct encoded_im
 	double t0 = glip__clock_ms();
 	TRY(glip__boxes_select(&o, &s->candidates, &s->detections, s->ops.err));
 	timing->boxes_ms += glip__clock_ms() - t0;
+	glip__ops_stage(&s->ops, "boxes");
 	return glip__session_progress(s, 1);
 }
 

@@ -9,6 +9,7 @@
 enum { CHUNK_ROWS = 2048, PATCH = 4, MLP_RATIO = 4 };
 
 static const float norm_eps = 1e-5f;
+static const char *const STAGE_NAMES[SWIN_STAGES] = {"swin.stage1", "swin.stage2", "swin.stage3", "swin.stage4"};
 
 /* Index tables of one stage, for blocks without and with shift. */
 struct stage_tables {
@@ -315,6 +316,7 @@ static enum glip_status run_stages(const struct swin *m, struct ops *ops, const 
 		if (s > 0)
 			TRY(glip__layer_norm(ops, x[s], (int64_t)height * width, stage->channels, stage->norm_weight,
 			                     stage->norm_bias, norm_eps, x[s]));
+		glip__ops_stage(ops, STAGE_NAMES[s]);
 	}
 	return GLIP_OK;
 }
@@ -340,8 +342,10 @@ enum glip_status glip__swin_forward(const struct swin *m, struct ops *ops, const
 		x[0] = glip__ops_alloc(ops, (size_t)out[0].height * (size_t)out[0].width, (size_t)m->embed_dim * sizeof(float));
 	if (x[0] != NULL)
 		status = embed_patches(m, ops, image, height, width, x[0]);
-	if (status == GLIP_OK)
+	if (status == GLIP_OK) {
+		glip__ops_stage(ops, "swin.patches");
 		status = run_stages(m, ops, out, x);
+	}
 	glip__arena_release(ops->arena, mark);
 	return status;
 }
