@@ -9,7 +9,7 @@
 enum { MAX_PROBLEMS = 256 };
 
 enum glip_status glip__binder_init(struct binder *b, const struct weights *w, const struct glip_allocator *allocator,
-                                   struct glip_error *err)
+								   struct glip_error *err)
 {
 	memset(b, 0, sizeof(*b));
 	b->weights = w;
@@ -58,7 +58,8 @@ static const struct tensor *lookup(struct binder *b, const char *name)
 	return &w->tensors[entry - 1].tensor;
 }
 
-GLIP_PRINTF(4, 0) static const void *bind_counted(struct binder *b, int64_t count, enum dtype dtype, const char *format, va_list args)
+GLIP_PRINTF(4, 0)
+static const void *bind_counted(struct binder *b, int64_t count, enum dtype dtype, const char *format, va_list args)
 {
 	const struct tensor *t;
 	char name[GGUF_NAME_SIZE], shape[96];
@@ -70,8 +71,7 @@ GLIP_PRINTF(4, 0) static const void *bind_counted(struct binder *b, int64_t coun
 		return NULL;
 	glip__tensor_shape_text(t, shape, sizeof(shape));
 	if (t->dtype != dtype) {
-		glip__binder_note(b, "tensor %s is %s, expected %s", name, glip__dtype_name(t->dtype),
-		                  glip__dtype_name(dtype));
+		glip__binder_note(b, "tensor %s is %s, expected %s", name, glip__dtype_name(t->dtype), glip__dtype_name(dtype));
 		return NULL;
 	}
 	if (!glip__tensor_count(t, &n) || n != count) {
@@ -174,7 +174,7 @@ enum glip_status glip__binder_finish(struct binder *b, struct glip_error *err)
 		if (*p == '\n')
 			*p = ';';
 	status = glip__fail(err, GLIP_ERR_MODEL, "%s: %zu problem%s: %s", b->weights->path, b->problem_count,
-	                    b->problem_count > 1 ? "s" : "", text.data);
+						b->problem_count > 1 ? "s" : "", text.data);
 	glip__buf_free(&text);
 	return status;
 }

@@ -18,8 +18,8 @@ struct tensor {
 	enum dtype dtype;
 };
 
-/* A weight matrix as the kernels read it: row-major [rows, cols] = [out, in]. float32, or bfloat16 that is widened while
- * it is packed. */
+/* A weight matrix as the kernels read it: row-major [rows, cols] = [out, in]. float32, or bfloat16 that is widened
+ * while it is packed. */
 struct matrix {
 	const void *data;
 	int64_t rows, cols;

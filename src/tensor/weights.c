@@ -249,6 +249,7 @@ enum glip_status glip__weights_verify(const struct weights *w, struct glip_error
 	computed = glip__checksum_final(&c);
 	if (computed != stored)
 		return glip__fail(err, GLIP_ERR_FORMAT,
-		                  "%s: damaged: the checksum is %016" PRIx64 ", the file says %016" PRIx64, w->path, computed, stored);
+						  "%s: damaged: the checksum is %016" PRIx64 ", the file says %016" PRIx64, w->path, computed,
+						  stored);
 	return GLIP_OK;
 }

@@ -152,7 +152,7 @@ static void test_values(void **state)
 			fail_msg("%s: %s", good[i].bytes, err.message);
 		describe(&p, root, &text, 0);
 		if (strncmp(text.data, good[i].value, strlen(good[i].value)) != 0 ||
-		    (strstr(good[i].value, "...") == NULL && text.length != strlen(good[i].value)))
+			(strstr(good[i].value, "...") == NULL && text.length != strlen(good[i].value)))
 			fail_msg("%s: %s (expected %s)", good[i].bytes, text.data, good[i].value);
 		assert_int_equal(p.at, b.length);
 		pickle_free(&p);

@@ -18,9 +18,9 @@ struct conversion {
 	struct checkpoint checkpoint;
 	struct official_names names;
 	struct model_sizes sizes;
-	struct buf targets;     /* struct target */
+	struct buf targets; /* struct target */
 	size_t target_count;
-	int32_t *rows;          /* of each token, where equal rows of the word embedding are stored once; else NULL */
+	int32_t *rows; /* of each token, where equal rows of the word embedding are stored once; else NULL */
 	size_t unique_rows;
 	struct weights_writer *writer;
 	struct convert_summary *summary;
@@ -32,7 +32,8 @@ static const struct target *target_at(const struct conversion *cv, size_t index)
 	return (const struct target *)(const void *)cv->targets.data + index;
 }
 
-/* ---- What is there and what is not --------------------------------------------------------------------------------- */
+/* ---- What is there and what is not ---------------------------------------------------------------------------------
+ */
 
 /* Official name of part k of a target. */
 static void source_name(const struct target *t, int k, char out[128])
@@ -96,12 +97,13 @@ static void check_part(struct conversion *cv, const struct target *t, int part, 
 	} else if (s->problem != NULL) {
 		glip__log(log, GLIP_LOG_ERROR, "tensor %s %s", s->name, s->problem);
 	} else if (!element_is_float(s->element)) {
-		glip__log(log, GLIP_LOG_ERROR, "tensor %s holds %s, expected floating point", s->name, element_name(s->element));
+		glip__log(log, GLIP_LOG_ERROR, "tensor %s holds %s, expected floating point", s->name,
+				  element_name(s->element));
 	} else {
 		shape_text(s->shape, s->ndim, have, sizeof(have));
 		shape_text(t->shape, t->ndim, want, sizeof(want));
 		glip__log(log, GLIP_LOG_ERROR, "tensor %s is %s%s, expected %s", s->name, have,
-		          s->ndim > TENSOR_MAX_DIMS ? "x..." : "", want);
+				  s->ndim > TENSOR_MAX_DIMS ? "x..." : "", want);
 	}
 }
 
@@ -123,12 +125,13 @@ static enum glip_status match_tensors(struct conversion *cv)
 		if (cv->names.used[i] || name_map_ignored(official_names_at(&cv->names, i)))
 			continue;
 		cv->summary->warnings++;
-		glip__log(&cv->options->log, GLIP_LOG_WARNING, "tensor %s is unknown and left out", checkpoint_at(&cv->checkpoint, i)->name);
+		glip__log(&cv->options->log, GLIP_LOG_WARNING, "tensor %s is unknown and left out",
+				  checkpoint_at(&cv->checkpoint, i)->name);
 	}
 	if (problems > 0)
 		status = glip__fail(cv->err, GLIP_ERR_MODEL, "%s: %zu tensor%s missing, unreadable or of the wrong shape: %s%s",
-		                    cv->options->in, problems, problems > 1 ? "s are" : " is", list.data != NULL ? list.data : "",
-		                    problems > 3 ? ", ..." : "");
+							cv->options->in, problems, problems > 1 ? "s are" : " is",
+							list.data != NULL ? list.data : "", problems > 3 ? ", ..." : "");
 out:
 	glip__buf_free(&list);
 	return status;
@@ -160,7 +163,8 @@ static enum glip_status read_values(struct conversion *cv, const struct target *
 	for (size_t k = 0; k < parts; k++) {
 		char name[128];
 		source_name(t, (int)k, name);
-		TRY_OUT(checkpoint_read(&cv->checkpoint, official_names_find(&cv->names, name, &index), values + k * count, cv->err));
+		TRY_OUT(checkpoint_read(&cv->checkpoint, official_names_find(&cv->names, name, &index), values + k * count,
+								cv->err));
 	}
 	move = t->transform == TRANSFORM_TAPS || (t->transform == TRANSFORM_MERGE && cv->names.reordered[index]);
 	if (move) {
@@ -232,8 +236,9 @@ static enum glip_status put_vocabulary(struct conversion *cv)
 	struct weights_text *texts;
 
 	if (count != (size_t)cv->sizes.vocab)
-		return glip__fail(cv->err, GLIP_ERR_MODEL, "%s: the vocabulary has %zu tokens, the model %" PRId64 " word embeddings",
-		                  o->vocab_name, count, cv->sizes.vocab);
+		return glip__fail(cv->err, GLIP_ERR_MODEL,
+						  "%s: the vocabulary has %zu tokens, the model %" PRId64 " word embeddings", o->vocab_name,
+						  count, cv->sizes.vocab);
 	lines = glip__malloc(cv->allocator, count, sizeof(*lines));
 	texts = glip__malloc(cv->allocator, count, sizeof(*texts));
 	if (lines == NULL || texts == NULL)
@@ -261,12 +266,18 @@ static enum glip_status put_metadata(struct conversion *cv)
 		const char *key;
 		int64_t value;
 	} numbers[] = {
-		{"glip.swin.embed_dim", m->embed_dim},        {"glip.swin.window", m->window},
-		{"glip.bert.vocab", m->vocab},                {"glip.bert.hidden", m->hidden},
-		{"glip.bert.layers", m->bert_layers},         {"glip.bert.heads", m->bert_heads},
-		{"glip.bert.intermediate", m->intermediate},  {"glip.bert.max_tokens", m->max_tokens},
-		{"glip.head.channels", m->channels},          {"glip.head.layers", m->head_layers},
-		{"glip.head.fusion_dim", m->fusion_dim},      {"glip.head.fusion_heads", m->fusion_heads},
+		{"glip.swin.embed_dim", m->embed_dim},
+		{"glip.swin.window", m->window},
+		{"glip.bert.vocab", m->vocab},
+		{"glip.bert.hidden", m->hidden},
+		{"glip.bert.layers", m->bert_layers},
+		{"glip.bert.heads", m->bert_heads},
+		{"glip.bert.intermediate", m->intermediate},
+		{"glip.bert.max_tokens", m->max_tokens},
+		{"glip.head.channels", m->channels},
+		{"glip.head.layers", m->head_layers},
+		{"glip.head.fusion_dim", m->fusion_dim},
+		{"glip.head.fusion_heads", m->fusion_heads},
 		{"glip.head.groups", m->groups},
 	};
 
@@ -389,11 +400,15 @@ static enum glip_status convert(struct conversion *cv)
 }
 
 enum glip_status convert_checkpoint(const struct convert_options *options, struct convert_summary *summary,
-                                    struct glip_error *err)
+									struct glip_error *err)
 {
 	struct glip_allocator a = glip__allocator_or_default(options->allocator);
-	struct conversion cv = {.options = options, .allocator = &a, .err = err, .summary = summary,
-	                        .checkpoint = {.source = {.fd = -1}}, .targets = {.allocator = &a}};
+	struct conversion cv = {.options = options,
+							.allocator = &a,
+							.err = err,
+							.summary = summary,
+							.checkpoint = {.source = {.fd = -1}},
+							.targets = {.allocator = &a}};
 	enum glip_status status;
 
 	memset(summary, 0, sizeof(*summary));

@@ -10,12 +10,12 @@
 struct convert_options {
 	const char *in, *out;
 	struct settings settings;
-	const char *name;        /* general.name; NULL: the variant's */
-	const char *vocab;       /* one token a line; not terminated */
-	size_t vocab_size;       /* bytes */
-	const char *vocab_name;  /* for messages */
-	enum dtype type;         /* of the matrices: DTYPE_F32 or DTYPE_BF16 */
-	struct logger log;       /* every tensor that is missing or wrong (error) or unknown (warning) */
+	const char *name;       /* general.name; NULL: the variant's */
+	const char *vocab;      /* one token a line; not terminated */
+	size_t vocab_size;      /* bytes */
+	const char *vocab_name; /* for messages */
+	enum dtype type;        /* of the matrices: DTYPE_F32 or DTYPE_BF16 */
+	struct logger log;      /* every tensor that is missing or wrong (error) or unknown (warning) */
 	/* Called with the bytes written and in all; a non-zero return cancels and leaves nothing behind. NULL: none. */
 	int (*progress)(void *user, uint64_t done, uint64_t total);
 	void *progress_user;
@@ -30,10 +30,10 @@ struct convert_summary {
 	struct model_sizes sizes;
 };
 
-/* Errors: those of checkpoint_open, sizes_derive and the weights writer; MODEL where tensors are missing or of the wrong
- * shape or the vocabulary is another model's; CANCELLED. */
+/* Errors: those of checkpoint_open, sizes_derive and the weights writer; MODEL where tensors are missing or of the
+ * wrong shape or the vocabulary is another model's; CANCELLED. */
 enum glip_status convert_checkpoint(const struct convert_options *options, struct convert_summary *summary,
-                                    struct glip_error *err);
+									struct glip_error *err);
 
 /* ---- Parts, for tests -------------------------------------------------------------------------------------------- */
 
@@ -45,7 +45,7 @@ void convert_merge(const float *in, float *out, size_t rows, size_t channels);
 /* Gives equal rows one number, in order of first appearance; *unique receives how many there are. False when out of
  * memory. */
 bool convert_equal_rows(const struct glip_allocator *a, const float *rows, size_t count, size_t width, int32_t *number,
-                        size_t *unique);
+						size_t *unique);
 /* Lines of a vocabulary; out is NULL for counting. */
 size_t convert_vocab_lines(const char *text, size_t size, struct strmap_entry *out);
 

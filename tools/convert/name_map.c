@@ -12,7 +12,7 @@ enum row_kind {
 	ROW_MERGE_NORM,
 	ROW_MERGE_MATRIX,
 	ROW_STACK,
-	ROW_PROMPT  /* NAME, a matrix, where the checkpoint has it */
+	ROW_PROMPT /* NAME, a matrix, where the checkpoint has it */
 };
 
 /* Sizes are products of a number and a letter: E embed_dim, S channels of the stage, N heads of the stage, T entries of
@@ -49,14 +49,10 @@ static const struct row stage_norm_rows[] = {
 };
 
 static const struct row fpn_rows[] = {
-	{"lateral.p3", "fpn_inner2", "C 2E 1 1", ROW_CONV},
-	{"lateral.p4", "fpn_inner3", "C 4E 1 1", ROW_CONV},
-	{"lateral.p5", "fpn_inner4", "C 8E 1 1", ROW_CONV},
-	{"output.p3", "fpn_layer2", "C C 3 3", ROW_CONV},
-	{"output.p4", "fpn_layer3", "C C 3 3", ROW_CONV},
-	{"output.p5", "fpn_layer4", "C C 3 3", ROW_CONV},
-	{"p6", "top_blocks.p6", "C C 3 3", ROW_CONV},
-	{"p7", "top_blocks.p7", "C C 3 3", ROW_CONV},
+	{"lateral.p3", "fpn_inner2", "C 2E 1 1", ROW_CONV}, {"lateral.p4", "fpn_inner3", "C 4E 1 1", ROW_CONV},
+	{"lateral.p5", "fpn_inner4", "C 8E 1 1", ROW_CONV}, {"output.p3", "fpn_layer2", "C C 3 3", ROW_CONV},
+	{"output.p4", "fpn_layer3", "C C 3 3", ROW_CONV},   {"output.p5", "fpn_layer4", "C C 3 3", ROW_CONV},
+	{"p6", "top_blocks.p6", "C C 3 3", ROW_CONV},       {"p7", "top_blocks.p7", "C C 3 3", ROW_CONV},
 };
 
 static const struct row embedding_rows[] = {
@@ -91,16 +87,11 @@ static const struct row fuse_rows[] = {
 };
 
 static const struct row dyconv_rows[] = {
-	{"offset", "offset", "27 C 3 3", ROW_CONV},
-	{"coarse.conv", "DyConv.0.conv", "C C 3 3", ROW_CONV},
-	{"coarse.norm", "DyConv.0.bn", "C", ROW_NORM},
-	{"same.conv", "DyConv.1.conv", "C C 3 3", ROW_CONV},
-	{"same.norm", "DyConv.1.bn", "C", ROW_NORM},
-	{"fine.conv", "DyConv.2.conv", "C C 3 3", ROW_CONV},
-	{"fine.norm", "DyConv.2.bn", "C", ROW_NORM},
-	{"attn", "AttnConv.1", "1 C 1 1", ROW_CONV},
-	{"relu.down", "relu.fc.0", "Q C", ROW_LINEAR},
-	{"relu.up", "relu.fc.2", "4C Q", ROW_LINEAR},
+	{"offset", "offset", "27 C 3 3", ROW_CONV},    {"coarse.conv", "DyConv.0.conv", "C C 3 3", ROW_CONV},
+	{"coarse.norm", "DyConv.0.bn", "C", ROW_NORM}, {"same.conv", "DyConv.1.conv", "C C 3 3", ROW_CONV},
+	{"same.norm", "DyConv.1.bn", "C", ROW_NORM},   {"fine.conv", "DyConv.2.conv", "C C 3 3", ROW_CONV},
+	{"fine.norm", "DyConv.2.bn", "C", ROW_NORM},   {"attn", "AttnConv.1", "1 C 1 1", ROW_CONV},
+	{"relu.down", "relu.fc.0", "Q C", ROW_LINEAR}, {"relu.up", "relu.fc.2", "4C Q", ROW_LINEAR},
 };
 
 static const struct row output_rows[] = {
@@ -181,7 +172,7 @@ static struct indices locate(const struct group *g, const struct model_sizes *m,
 
 /* Writes prefix.leaf.suffix with the indices put in. Names are short by construction. */
 static void write_name(char *out, size_t size, const char *prefix, const struct indices *at, const char *leaf,
-                       const char *suffix)
+					   const char *suffix)
 {
 	size_t n = 0;
 
@@ -191,7 +182,10 @@ static void write_name(char *out, size_t size, const char *prefix, const struct 
 			continue;
 		}
 		n += (size_t)snprintf(out + n, size - n, "%zu",
-		                      p[1] == 's' ? at->stage : p[1] == 'b' ? at->block : p[1] == 'i' ? at->layer : at->tower);
+							  p[1] == 's'   ? at->stage
+							  : p[1] == 'b' ? at->block
+							  : p[1] == 'i' ? at->layer
+											: at->tower);
 		p += 2;
 	}
 	snprintf(out + n, size - n, ".%s%s", leaf, suffix);
@@ -249,7 +243,7 @@ static bool has_bias(enum row_kind kind)
 }
 
 static void write_target(struct target *t, const struct group *g, const struct row *row, const struct model_sizes *m,
-                         size_t repetition, bool bias)
+						 size_t repetition, bool bias)
 {
 	struct indices at = locate(g, m, repetition);
 	const char *suffix = has_bias(row->kind) ? (bias ? ".bias" : ".weight") : "";
@@ -269,7 +263,7 @@ static void write_target(struct target *t, const struct group *g, const struct r
 	if (row->kind == ROW_CONV)
 		t->transform = TRANSFORM_TAPS;
 	t->matrix = row->kind == ROW_LINEAR || row->kind == ROW_CONV || row->kind == ROW_MATRIX ||
-	            row->kind == ROW_MERGE_MATRIX || row->kind == ROW_PROMPT;
+				row->kind == ROW_MERGE_MATRIX || row->kind == ROW_PROMPT;
 }
 
 bool name_map_target(const struct model_sizes *sizes, size_t index, struct target *out)
@@ -301,24 +295,26 @@ bool name_map_target(const struct model_sizes *sizes, size_t index, struct targe
 
 static const struct rename {
 	const char *from, *to;
-} prefixes[] = {
-	{"backbone.patch_embed.projection.", "backbone.body.patch_embed.proj."},
-	{"backbone.patch_embed.", "backbone.body.patch_embed."},
-	{"backbone.stages.", "backbone.body.layers."},
-	{"backbone.norm", "backbone.body.norm"},
-	{"neck.lateral_convs.0.conv.", "backbone.fpn.fpn_inner2."},
-	{"neck.lateral_convs.1.conv.", "backbone.fpn.fpn_inner3."},
-	{"neck.lateral_convs.2.conv.", "backbone.fpn.fpn_inner4."},
-	{"neck.fpn_convs.0.conv.", "backbone.fpn.fpn_layer2."},
-	{"neck.fpn_convs.1.conv.", "backbone.fpn.fpn_layer3."},
-	{"neck.fpn_convs.2.conv.", "backbone.fpn.fpn_layer4."},
-	{"neck.fpn_convs.3.conv.", "backbone.fpn.top_blocks.p6."},
-	{"neck.fpn_convs.4.conv.", "backbone.fpn.top_blocks.p7."},
-	{"language_model.", ""},
-	{"bbox_head.", "rpn."},
-}, infixes[] = {
-	{".attn.w_msa.", ".attn."},   {".ffn.layers.0.0.", ".mlp.fc1."}, {".ffn.layers.1.", ".mlp.fc2."},
-	{".dyconvs.", ".DyConv."},    {".attnconv.", ".AttnConv."},
+} prefixes[] =
+	{
+		{"backbone.patch_embed.projection.", "backbone.body.patch_embed.proj."},
+		{"backbone.patch_embed.", "backbone.body.patch_embed."},
+		{"backbone.stages.", "backbone.body.layers."},
+		{"backbone.norm", "backbone.body.norm"},
+		{"neck.lateral_convs.0.conv.", "backbone.fpn.fpn_inner2."},
+		{"neck.lateral_convs.1.conv.", "backbone.fpn.fpn_inner3."},
+		{"neck.lateral_convs.2.conv.", "backbone.fpn.fpn_inner4."},
+		{"neck.fpn_convs.0.conv.", "backbone.fpn.fpn_layer2."},
+		{"neck.fpn_convs.1.conv.", "backbone.fpn.fpn_layer3."},
+		{"neck.fpn_convs.2.conv.", "backbone.fpn.fpn_layer4."},
+		{"neck.fpn_convs.3.conv.", "backbone.fpn.top_blocks.p6."},
+		{"neck.fpn_convs.4.conv.", "backbone.fpn.top_blocks.p7."},
+		{"language_model.", ""},
+		{"bbox_head.", "rpn."},
+},
+  infixes[] = {
+	  {".attn.w_msa.", ".attn."}, {".ffn.layers.0.0.", ".mlp.fc1."}, {".ffn.layers.1.", ".mlp.fc2."},
+	  {".dyconvs.", ".DyConv."},  {".attnconv.", ".AttnConv."},
 };
 
 /* Replaces [at, at + length) of the text by `with`. */
@@ -357,8 +353,9 @@ bool name_map_official(const char *name, char *out, size_t size, bool *reordered
 
 bool name_map_ignored(const char *name)
 {
-	static const char *const parts[] = {"cls_logits.", "anchor_generator.", "resizer.", "mlm_head.", "pooler.",
-	                                    "position_ids", "relative_position_index", "num_batches_tracked"};
+	static const char *const parts[] = {
+		"cls_logits.",  "anchor_generator.",       "resizer.",           "mlm_head.", "pooler.",
+		"position_ids", "relative_position_index", "num_batches_tracked"};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (strstr(name, parts[i]) != NULL)

@@ -5,12 +5,7 @@
 
 #include "byte_source.h"
 
-enum {
-	MAX_VALUES = 1 << 20,
-	MAX_CELLS = 1 << 21,
-	MAX_STACK = 1 << 20,
-	MAX_MEMO = 1 << 20
-};
+enum { MAX_VALUES = 1 << 20, MAX_CELLS = 1 << 21, MAX_STACK = 1 << 20, MAX_MEMO = 1 << 20 };
 
 struct cell {
 	pickle_ref value;
@@ -18,7 +13,7 @@ struct cell {
 };
 
 void pickle_init(struct pickle *p, const struct glip_allocator *allocator, const uint8_t *data, size_t size,
-                 const char *path)
+				 const char *path)
 {
 	*p = (struct pickle){.allocator = allocator, .data = data, .size = size, .path = path};
 	p->values.allocator = p->cells.allocator = p->stack.allocator = p->marks.allocator = p->memo.allocator = allocator;
@@ -267,7 +262,8 @@ static enum glip_status take_line(struct pickle *p, pickle_ref *ref)
 	if (end == NULL)
 		return damaged(p, "a name without an end");
 	p->at += (size_t)(end - begin) + 1;
-	return make(p, (struct pickle_value){.kind = PICKLE_TEXT, .as.string = {(const char *)begin, (size_t)(end - begin)}}, ref);
+	return make(
+		p, (struct pickle_value){.kind = PICKLE_TEXT, .as.string = {(const char *)begin, (size_t)(end - begin)}}, ref);
 }
 
 static enum glip_status push_pair(struct pickle *p, enum pickle_kind kind, pickle_ref first, pickle_ref second)
@@ -303,7 +299,8 @@ static enum glip_status memo_get(struct pickle *p, uint64_t index)
 	return push(p, ref);
 }
 
-/* ---- Opcodes, by family: each sets *done where the opcode is one of its own ---------------------------------------- */
+/* ---- Opcodes, by family: each sets *done where the opcode is one of its own ----------------------------------------
+ */
 
 static enum glip_status op_constant(struct pickle *p, uint8_t op, bool *done)
 {
@@ -511,8 +508,8 @@ static enum glip_status op_object(struct pickle *p, uint8_t op, bool *done)
 
 enum glip_status pickle_parse(struct pickle *p, pickle_ref *root, struct glip_error *err)
 {
-	static enum glip_status (*const families[])(struct pickle *, uint8_t, bool *) = {op_stack, op_constant, op_container,
-	                                                                                op_object};
+	static enum glip_status (*const families[])(struct pickle *, uint8_t, bool *) = {op_stack, op_constant,
+																					 op_container, op_object};
 	const uint8_t *op;
 
 	p->err = err;
@@ -525,8 +522,8 @@ enum glip_status pickle_parse(struct pickle *p, pickle_ref *root, struct glip_er
 		for (size_t i = 0; i < sizeof(families) / sizeof(families[0]) && !done; i++)
 			TRY(families[i](p, *op, &done));
 		if (!done)
-			return glip__fail(err, GLIP_ERR_UNSUPPORTED, "%s: pickle instruction 0x%02X at byte %zu is not supported", p->path,
-			                  (unsigned)*op, p->at - 1);
+			return glip__fail(err, GLIP_ERR_UNSUPPORTED, "%s: pickle instruction 0x%02X at byte %zu is not supported",
+							  p->path, (unsigned)*op, p->at - 1);
 	}
 }
 
@@ -576,7 +573,7 @@ bool pickle_is_text(const struct pickle *p, pickle_ref ref, const char *text)
 	const struct pickle_value *v = value_at(p, ref);
 
 	return v->kind == PICKLE_TEXT && v->as.string.length == strlen(text) &&
-	       memcmp(v->as.string.text, text, v->as.string.length) == 0;
+		   memcmp(v->as.string.text, text, v->as.string.length) == 0;
 }
 
 bool pickle_is_global(const struct pickle *p, pickle_ref ref, const char *module, const char *name)
@@ -584,5 +581,5 @@ bool pickle_is_global(const struct pickle *p, pickle_ref ref, const char *module
 	const struct pickle_value *v = value_at(p, ref);
 
 	return v->kind == PICKLE_GLOBAL && pickle_is_text(p, v->as.pair.first, module) &&
-	       pickle_is_text(p, v->as.pair.second, name);
+		   pickle_is_text(p, v->as.pair.second, name);
 }

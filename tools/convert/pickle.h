@@ -1,5 +1,5 @@
-/* Reads Python pickles (protocols 2 to 5) into plain values. Nothing is ever imported, called or executed: what a pickle
- * would have called becomes an opaque object that remembers the name and the arguments. */
+/* Reads Python pickles (protocols 2 to 5) into plain values. Nothing is ever imported, called or executed: what a
+ * pickle would have called becomes an opaque object that remembers the name and the arguments. */
 #ifndef GLIP_CONVERT_PICKLE_H
 #define GLIP_CONVERT_PICKLE_H
 
@@ -51,9 +51,10 @@ struct pickle {
 
 /* `data` must outlive the pickle. */
 void pickle_init(struct pickle *p, const struct glip_allocator *allocator, const uint8_t *data, size_t size,
-                 const char *path);
+				 const char *path);
 void pickle_free(struct pickle *p);
-/* Parses one pickle from p->at up to its end; several may follow each other. Errors: FORMAT, UNSUPPORTED, LIMIT, NOMEM. */
+/* Parses one pickle from p->at up to its end; several may follow each other. Errors: FORMAT, UNSUPPORTED, LIMIT, NOMEM.
+ */
 enum glip_status pickle_parse(struct pickle *p, pickle_ref *root, struct glip_error *err);
 
 const struct pickle_value *pickle_at(const struct pickle *p, pickle_ref ref);
