@@ -143,19 +143,19 @@ enum glip_status glip__file_write(struct file_writer *w, const void *data, size_
 	return GLIP_OK;
 }
 
-/* A rename is only durable once the directory is synced too; a file system that cannot is not an error. */
-static void sync_directory(const struct file_writer *w)
+/* A rename is only durable once the directory is synced too; a file system that cannot is not an error. Cuts w->path:
+ * nothing may be allocated once the file is in its place. */
+static void sync_directory(struct file_writer *w)
 {
-	const char *slash = strrchr(w->path, '/');
-	char *dir = slash == NULL     ? glip__strndup(w->allocator, ".", 1)
-	            : slash == w->path ? glip__strndup(w->allocator, "/", 1)
-	                               : glip__strndup(w->allocator, w->path, (size_t)(slash - w->path));
-	int fd = dir != NULL ? open(dir, O_RDONLY | O_CLOEXEC) : -1;
+	char *slash = strrchr(w->path, '/');
+	const char *dir = slash == NULL ? "." : slash == w->path ? "/" : w->path;
+	if (slash != NULL && slash != w->path)
+		*slash = '\0';
+	int fd = open(dir, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		(void)fsync(fd);
 		close(fd);
 	}
-	glip__free(w->allocator, dir);
 }
 
 enum glip_status glip__file_writer_commit(struct file_writer *w, struct glip_error *err)
