@@ -88,12 +88,11 @@ class WindowAttention(nn.Module):
         """x: (windows, n, C), n = w*w; mask: None or (windows of an image, n, n)"""
         M, n, C = x.shape
         q, k, v = self.qkv(x).view(M, n, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.relative_position_index.flatten()].view(n, n, -1).permute(2, 0, 1)
-        if mask is None:
-            bias = bias[None]
-        else:
-            bias = (bias[None] + mask[:, None]).repeat(M // len(mask), 1, 1, 1)
-        s = q * (q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
+        bias = self.relative_position_bias_table[self.relative_position_index.flatten()].view(n, n, -1).permute(2, 0, 1)[None]
+        if mask is not None:
+            bias = bias + mask[:, None]
+        s = q * (q.shape[-1] ** -0.5) @ k.transpose(-2, -1)                # (windows, heads, n, n)
+        s = (s.view(-1, len(bias), self.heads, n, n) + bias).view(M, self.heads, n, n)
         return self.proj((s.softmax(-1) @ v).transpose(1, 2).reshape(M, n, C))
 
 
