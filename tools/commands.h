@@ -8,5 +8,6 @@ int cmd_ground(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_phrases(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 #endif

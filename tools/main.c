@@ -17,6 +17,7 @@ static const struct command COMMANDS[] = {
 	{"phrases", cmd_phrases, "show the noun phrases of a caption, the labels it would give"},
 	{"convert", cmd_convert, "make a model file from a PyTorch or safetensors checkpoint"},
 	{"info", cmd_info, "show or verify a model file"},
+	{"bench", cmd_bench, "time kernels and a model on this machine"},
 };
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof *COMMANDS };
 

@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "glip/options.h"
+#include "glip/profile.h"
 
 void glip_session_options_init(struct glip_session_options *options)
 {
@@ -104,6 +105,17 @@ void glip_session_free(struct glip_session *s)
 	glip__buf_free(&s->detections);
 	struct glip_allocator allocator = s->allocator;
 	glip__free(&allocator, s);
+}
+
+void glip__session_profile(struct glip_session *s, void (*stage_done)(void *user, const char *stage), void *user)
+{
+	s->ops.stage_done = stage_done;
+	s->ops.stage_user = user;
+}
+
+double glip__session_multiply_adds(const struct glip_session *s)
+{
+	return s->ops.multiply_adds;
 }
 
 void glip_build_info(char *out, size_t size)

@@ -1,0 +1,242 @@
+/* The machine's limits: arithmetic on registers alone, and reading memory far larger than any cache. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "base/pool.h"
+#include "bench.h"
+#include "terminal.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define X86_LIMITS 1
+#include <immintrin.h>
+#else
+#define X86_LIMITS 0
+#endif
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* More independent sums than latency times the instructions per cycle: ten. */
+enum { SUMS = 12, STEPS = 40000, PIECES_PER_THREAD = 16 };
+static const size_t READ_BYTES = (size_t)256 << 20;
+
+/* A loop of STEPS times SUMS instructions; the result keeps it from being dropped. */
+typedef double (*limit_loop)(void);
+
+#if X86_LIMITS
+__attribute__((target("avx2,fma"))) static double loop_avx2(void)
+{
+	__m256 x = _mm256_set1_ps(1e-3f), sum[SUMS];
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm256_set1_ps((float)i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			sum[i] = _mm256_fmadd_ps(x, x, sum[i]);
+	}
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm256_add_ps(sum[0], sum[i]);
+	return (double)_mm256_cvtss_f32(sum[0]);
+}
+
+__attribute__((target("avx512f"))) static double loop_avx512(void)
+{
+	__m512 x = _mm512_set1_ps(1e-3f), sum[SUMS];
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm512_set1_ps((float)i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			sum[i] = _mm512_fmadd_ps(x, x, sum[i]);
+	}
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm512_add_ps(sum[0], sum[i]);
+	return (double)_mm512_cvtss_f32(sum[0]);
+}
+
+__attribute__((target("avx512f,avx512bf16"))) static double loop_bf16(void)
+{
+	__m512 sum[SUMS];
+	__m512bh x = _mm512_cvtne2ps_pbh(_mm512_set1_ps(1e-3f), _mm512_set1_ps(1e-3f));
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm512_set1_ps((float)i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			sum[i] = _mm512_dpbf16_ps(sum[i], x, x);
+	}
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm512_add_ps(sum[0], sum[i]);
+	return (double)_mm512_cvtss_f32(sum[0]);
+}
+
+__attribute__((target("avx512f,avx512vnni"))) static double loop_i8(void)
+{
+	__m512i x = _mm512_set1_epi8(3), sum[SUMS];
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm512_set1_epi32(i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
+	}
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+	return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
+}
+#endif
+
+#if defined(__aarch64__)
+static double loop_neon(void)
+{
+	float32x4_t x = vdupq_n_f32(1e-3f), sum[SUMS];
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = vdupq_n_f32((float)i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			sum[i] = vfmaq_f32(sum[i], x, x);
+	}
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = vaddq_f32(sum[0], sum[i]);
+	return (double)vgetq_lane_f32(sum[0], 0);
+}
+#endif
+
+struct limit {
+	const char *name;
+	limit_loop loop;
+	int operations; /* per instruction */
+	size_t place;   /* of the figure in struct bench_limits */
+};
+
+struct loop_task {
+	limit_loop loop;
+	volatile double *results; /* [pieces] */
+};
+
+static void run_loops(void *context, size_t begin, size_t end, int worker)
+{
+	const struct loop_task *t = context;
+	(void)worker;
+	for (size_t i = begin; i < end; i++)
+		t->results[i] = t->loop();
+}
+
+struct read_task {
+	const uint64_t *data;
+	volatile uint64_t *sums; /* [pieces] */
+	size_t grain;
+};
+
+static void read_pieces(void *context, size_t begin, size_t end, int worker)
+{
+	const struct read_task *t = context;
+	uint64_t a = 0, b = 0, c = 0, d = 0;
+	(void)worker;
+	for (size_t i = begin; i + 4 <= end; i += 4) {
+		a += t->data[i];
+		b += t->data[i + 1];
+		c += t->data[i + 2];
+		d += t->data[i + 3];
+	}
+	t->sums[begin / t->grain] = a + b + c + d;
+}
+
+static const struct bench_column COLUMNS[] = {{"median", "median", 1}, {"least", "least", 1}, {"most", "most", 1}, {NULL, NULL, 0}};
+
+/* `work` of a run, in 1e9, over its seconds. Returns the median. */
+static double put_rates(struct bench_report *r, const char *name, struct bench_samples *s, double work)
+{
+	double values[] = {work / bench_median(s), work / bench_most(s), work / bench_least(s)};
+	bench_row(r, name, values);
+	return values[0];
+}
+
+static double measure_loop(struct bench_report *r, const struct bench_settings *s, struct pool *pool,
+                           const struct limit *limit, volatile double *results)
+{
+	size_t pieces = (size_t)s->threads * PIECES_PER_THREAD;
+	struct loop_task task = {limit->loop, results};
+	struct bench_samples samples = {0};
+	for (int i = -1; i < s->repeat; i++) {
+		double start = now_seconds();
+		glip__pool_run(pool, run_loops, &task, pieces, 1);
+		if (i >= 0)
+			bench_sample(&samples, now_seconds() - start);
+	}
+	return put_rates(r, limit->name, &samples, 1e-9 * (double)pieces * STEPS * SUMS * limit->operations);
+}
+
+static bool measure_read(struct bench_report *r, const struct bench_settings *s, struct pool *pool, double *out)
+{
+	size_t count = READ_BYTES / sizeof(uint64_t), grain = (size_t)128 << 10;
+	uint64_t *data = malloc(READ_BYTES), *sums = malloc((count / grain + 1) * sizeof *sums);
+	struct bench_samples samples = {0};
+	if (data == NULL || sums == NULL) {
+		say("out of memory");
+	} else {
+		for (size_t i = 0; i < count; i++)
+			data[i] = i;
+		struct read_task task = {data, sums, grain};
+		for (int i = -1; i < s->repeat; i++) {
+			double start = now_seconds();
+			glip__pool_run(pool, read_pieces, &task, count, grain);
+			if (i >= 0)
+				bench_sample(&samples, now_seconds() - start);
+		}
+		*out = put_rates(r, "memory, read (GB/s)", &samples, 1e-9 * (double)READ_BYTES);
+	}
+	bool good = data != NULL && sums != NULL;
+	free(data);
+	free(sums);
+	return good;
+}
+
+static int find_limits(struct limit list[8])
+{
+	int count = 0;
+#if X86_LIMITS
+	if (glip__cpu_flags() & GLIP_CPU_AVX2)
+		list[count++] = (struct limit){"float32 multiply-add, AVX2", loop_avx2, 16, offsetof(struct bench_limits, f32)};
+	if (glip__cpu_flags() & GLIP_CPU_AVX512) {
+		list[count++] = (struct limit){"float32 multiply-add, AVX-512", loop_avx512, 32, offsetof(struct bench_limits, f32)};
+		if (__builtin_cpu_supports("avx512bf16"))
+			list[count++] = (struct limit){"bf16 VDPBF16PS", loop_bf16, 64, offsetof(struct bench_limits, bf16)};
+		if (__builtin_cpu_supports("avx512vnni"))
+			list[count++] = (struct limit){"int8 VPDPBUSD", loop_i8, 128, offsetof(struct bench_limits, i8)};
+	}
+#elif defined(__aarch64__)
+	list[count++] = (struct limit){"float32 multiply-add, NEON", loop_neon, 8, offsetof(struct bench_limits, f32)};
+#else
+	(void)list;
+#endif
+	return count;
+}
+
+bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct bench_limits *out)
+{
+	struct limit list[8];
+	struct pool *pool;
+	struct glip_error err;
+	int count = find_limits(list);
+	volatile double *results = calloc((size_t)s->threads * PIECES_PER_THREAD, sizeof *results);
+
+	*out = (struct bench_limits){0};
+	if (results == NULL || glip__pool_create(s->threads, &glip__default_allocator, &pool, &err) != GLIP_OK) {
+		say("%s", results == NULL ? "out of memory" : err.message);
+		free((void *)(uintptr_t)results);
+		return false;
+	}
+	bench_table(r, "limits", "machine (1e9 operations/s)", COLUMNS);
+	for (int i = 0; i < count; i++) {
+		double *figure = (double *)(void *)((char *)out + list[i].place);
+		*figure = fmax(*figure, measure_loop(r, s, pool, &list[i], results));
+	}
+	bool good = measure_read(r, s, pool, &out->read);
+	glip__pool_free(pool);
+	free((void *)(uintptr_t)results);
+	return good;
+}

@@ -1,0 +1,155 @@
+#include <cblas.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "bench.h"
+#include "ops/ops.h"
+#include "terminal.h"
+
+struct shape {
+	const char *name;
+	int64_t m, n, k;
+	int taps;   /* 0: dense; 1, 9: gathered rows */
+	bool blend; /* bilinear samples */
+	enum activation act;
+};
+
+/* GLIP-T at 800 x 1088 with 12 tokens. */
+static const struct shape SHAPES[] = {
+	{"3x3 convolution, dense", 13600, 256, 2304, 0, false, ACT_NONE},
+	{"3x3 convolution, gathered", 13600, 256, 2304, 9, false, ACT_NONE},
+	{"3x3 deformable, sampled", 13600, 256, 2304, 9, true, ACT_NONE},
+	{"offset convolution", 13600, 27, 2304, 9, false, ACT_NONE},
+	{"stage 3 down", 4096, 384, 1536, 0, false, ACT_NONE},
+	{"stage 1 qkv", 13600, 288, 96, 0, false, ACT_NONE},
+	{"stage 1 qkv, windows", 13600, 288, 96, 1, false, ACT_NONE},
+	{"stage 1 down", 54400, 96, 384, 0, false, ACT_NONE},
+	{"stage 1 up, GELU", 54400, 384, 96, 0, false, ACT_GELU},
+	{"stage 3 up", 3400, 1536, 384, 0, false, ACT_NONE},
+	{"stage 3 up, GELU", 3400, 1536, 384, 0, false, ACT_GELU},
+	{"fusion scores", 18134, 96, 256, 0, false, ACT_NONE},
+	{"text, 256 tokens", 256, 768, 768, 0, false, ACT_NONE},
+	{"text, 12 tokens", 12, 3072, 768, 0, false, ACT_NONE},
+};
+enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
+
+struct operands {
+	float *a, *b, *bias, *c, *blend;
+	int32_t *index;
+};
+
+static float *random_floats(size_t count)
+{
+	float *x = malloc(count * sizeof *x);
+	uint32_t state = 1;
+	for (size_t i = 0; x != NULL && i < count; i++) {
+		state = state * 1664525u + 1013904223u;
+		x[i] = (float)(state >> 8) / 16777216.0f - 0.5f;
+	}
+	return x;
+}
+
+static void free_operands(struct operands *o)
+{
+	free(o->a);
+	free(o->b);
+	free(o->bias);
+	free(o->c);
+	free(o->blend);
+	free(o->index);
+}
+
+static bool make_operands(const struct shape *s, struct operands *o)
+{
+	size_t taps = (size_t)(s->taps > 0 ? s->taps : 1), rows = (size_t)s->m, corners = s->blend ? 4 : 1;
+	size_t points = rows * taps * corners;
+	*o = (struct operands){
+		.a = random_floats(rows * (size_t)s->k / taps),
+		.b = random_floats((size_t)(s->n * s->k)),
+		.bias = random_floats((size_t)s->n),
+		.c = calloc(rows * (size_t)s->n, sizeof(float)),
+		.blend = random_floats(points),
+		.index = malloc(points * sizeof(int32_t)),
+	};
+	if (o->a == NULL || o->b == NULL || o->bias == NULL || o->c == NULL || o->blend == NULL || o->index == NULL) {
+		say("out of memory");
+		free_operands(o);
+		return false;
+	}
+	/* Each row reads neighbours a little apart, as a convolution does. */
+	for (size_t i = 0; i < points; i++)
+		o->index[i] = (int32_t)((i / corners / taps + i % 7 * 31) % rows);
+	return true;
+}
+
+static bool measure(struct ops *ops, const struct shape *s, const struct operands *o, enum glip_gemm provider, int repeat,
+                    struct bench_samples *out)
+{
+	int64_t width = s->taps > 0 ? s->k / s->taps : s->k;
+	struct gemm g = {
+		.m = s->m, .n = s->n, .k = s->k, .b = {o->b, s->n, s->k, DTYPE_F32}, .bias = o->bias, .act = s->act, .c = o->c,
+		.a = {o->a, width, s->taps > 0 ? o->index : NULL, s->taps, s->blend ? o->blend : NULL},
+	};
+	ops->gemm = provider;
+	*out = (struct bench_samples){0};
+	for (int i = -1; i < repeat; i++) {
+		double start = now_seconds();
+		if (glip__gemm(ops, &g) != GLIP_OK) {
+			say("%s", ops->err->message);
+			return false;
+		}
+		if (i >= 0)
+			bench_sample(out, now_seconds() - start);
+		glip__arena_reset(ops->arena);
+	}
+	return true;
+}
+
+static bool measure_shape(struct bench_report *r, struct ops *ops, const struct shape *s, int repeat, double peak)
+{
+	struct operands o;
+	struct bench_samples own, blas;
+	double work = 2e-9 * (double)s->m * (double)s->n * (double)s->k;
+	char name[96];
+
+	if (!make_operands(s, &o))
+		return false;
+	bool good = measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) && measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas);
+	free_operands(&o);
+	if (!good)
+		return false;
+	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);
+	double rate = work / bench_median(&own), other = work / bench_median(&blas);
+	double values[] = {rate, work / bench_most(&own), work / bench_least(&own), peak > 0 ? 100 * rate / peak : (double)NAN,
+	                   other, rate / other};
+	bench_row(r, name, values);
+	return true;
+}
+
+bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits)
+{
+	static const struct bench_column columns[] = {
+		{"gflops", "median", 1}, {"least", "least", 1}, {"most", "most", 1}, {"percent_of_peak", "% of peak", 1},
+		{"openblas_gflops", "OpenBLAS", 1}, {"over_openblas", "ratio", 2}, {NULL, NULL, 0},
+	};
+	struct glip_error err = {0};
+	struct arena arena;
+	struct pool *pool;
+	bool good = true;
+
+	if (glip__pool_create(s->threads, &glip__default_allocator, &pool, &err) != GLIP_OK) {
+		say("%s", err.message);
+		return false;
+	}
+	openblas_set_num_threads(s->threads);
+	glip__arena_init(&arena, &glip__default_allocator);
+	struct ops ops = {.kernels = glip__kernels(glip__cpu_flags()), .pool = pool, .arena = &arena, .err = &err};
+	bench_table(r, "products", "float32 products, m n k (GFLOP/s)", columns);
+	for (int i = 0; i < SHAPE_COUNT && good; i++)
+		good = measure_shape(r, &ops, &SHAPES[i], s->repeat, limits->f32);
+	glip__arena_free(&arena);
+	glip__pool_free(pool);
+	return good;
+}
