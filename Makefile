@@ -49,11 +49,14 @@ TOOL_SRC := $(sort $(wildcard tools/*.c tools/convert/*.c))
 TOOL_LIB_SRC := $(filter-out tools/main.c,$(TOOL_SRC))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 TEST_SRC := $(sort $(wildcard tests/kernels/test_*.c tests/unit/test_*.c tests/golden/test_*.c tests/robust/test_*.c))
+# What the tests of the program call.
+HELPER_SRC := $(sort $(wildcard tests/cli/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 
 obj = $(patsubst %.c,$(OBJ)/%.o,$(1))
 LIB_OBJ := $(call obj,$(LIB_SRC))
+HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
@@ -110,16 +113,21 @@ $(OUT)/libglip.pc: Makefile
 		'Libs: -L$${libdir} -lglip' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@
 
 # ---- Tests ---------------------------------------------------------------------------------------------------------
+# Functions of the C library that a test puts itself in front of (the linker's --wrap).
+WRAP_test_io_failures := open read pread mmap fstat fsync rename close fdopen fwrite fseek fflush fclose pthread_create
+
 # The folder of a test is part of its object's path, its name is unique.
 define test_program
 $(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(call obj,$(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
-	$$(Q)$$(LINK) -o $$@ $$^ -lcmocka $$(LIBS)
+	$$(Q)$$(LINK) -o $$@ $$^ $$(WRAP_$(notdir $(basename $(1))):%=-Wl,--wrap=%) -lcmocka $$(LIBS)
 endef
 $(foreach t,$(TEST_SRC),$(eval $(call test_program,$(t))))
 
-tests: $(TESTS)
+$(foreach t,$(HELPER_SRC),$(eval $(call test_program,$(t))))
+
+tests: $(TESTS) $(HELPERS)
 
 test: deps-test
 	@$(MAKE) --no-print-directory all tests

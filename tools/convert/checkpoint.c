@@ -14,20 +14,28 @@ enum glip_status checkpoint_open(const char *path, const struct glip_allocator *
 								 struct glip_error *err)
 {
 	enum glip_status status;
+	uint8_t head[16];
+	size_t length;
 
 	*out = (struct checkpoint){.allocator = allocator, .tensors = {.allocator = allocator}};
 	TRY(byte_source_open(path, &out->source, err));
 	glip__arena_init(&out->texts, allocator);
 	strmap_init(&out->names, allocator);
-	if (out->source.size == 0) {
+	length = out->source.size < sizeof(head) ? (size_t)out->source.size : sizeof(head);
+	status = byte_source_read(&out->source, 0, head, length, err);
+	if (status != GLIP_OK) {
+		checkpoint_close(out);
+		return status;
+	}
+	if (length == 0) {
 		status = glip__fail(err, GLIP_ERR_FORMAT, "%s: the file is empty", path);
-	} else if (zip_probe(&out->source)) {
+	} else if (zip_probe(head, length)) {
 		out->format = "torch zip";
 		status = torch_zip_read(out, err);
-	} else if (torch_legacy_probe(&out->source)) {
+	} else if (torch_legacy_probe(head, length)) {
 		out->format = "torch legacy";
 		status = torch_legacy_read(out, err);
-	} else if (safetensors_probe(&out->source)) {
+	} else if (safetensors_probe(head, length, out->source.size)) {
 		out->format = "safetensors";
 		status = safetensors_read(out, err);
 	} else {

@@ -60,9 +60,10 @@ enum glip_status checkpoint_problem(struct checkpoint *c, struct checkpoint_tens
 enum glip_status checkpoint_check(struct checkpoint *c, struct checkpoint_tensor *t, struct glip_error *err);
 
 enum glip_status torch_zip_read(struct checkpoint *c, struct glip_error *err);
-bool torch_legacy_probe(const struct byte_source *source);
+/* Whether a file with these first bytes is of that kind. */
+bool torch_legacy_probe(const uint8_t *head, size_t size);
 enum glip_status torch_legacy_read(struct checkpoint *c, struct glip_error *err);
-bool safetensors_probe(const struct byte_source *source);
+bool safetensors_probe(const uint8_t *head, size_t size, uint64_t file_size);
 enum glip_status safetensors_read(struct checkpoint *c, struct glip_error *err);
 
 #endif

@@ -7,12 +7,9 @@
 #include "checkpoint.h"
 #include "json_read.h"
 
-bool safetensors_probe(const struct byte_source *source)
+bool safetensors_probe(const uint8_t *head, size_t size, uint64_t file_size)
 {
-	uint8_t head[9];
-
-	return byte_source_read(source, 0, head, sizeof(head), NULL) == GLIP_OK && head[8] == '{' &&
-		   little_endian(head, 8) <= source->size - 8;
+	return size >= 9 && head[8] == '{' && little_endian(head, 8) <= file_size - 8;
 }
 
 static enum glip_status read_list(struct json_reader *j, int64_t *out, int max, int *count)

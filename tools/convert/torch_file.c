@@ -282,12 +282,9 @@ out:
 static const uint8_t legacy_magic[] = {0x80, 2,    0x8A, 10,   0x6C, 0xFC, 0x9C, 0x46,
 									   0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, '.'};
 
-bool torch_legacy_probe(const struct byte_source *source)
+bool torch_legacy_probe(const uint8_t *head, size_t size)
 {
-	uint8_t head[sizeof(legacy_magic)];
-
-	return byte_source_read(source, 0, head, sizeof(head), NULL) == GLIP_OK &&
-		   memcmp(head, legacy_magic, sizeof(head)) == 0;
+	return size >= sizeof(legacy_magic) && memcmp(head, legacy_magic, sizeof(legacy_magic)) == 0;
 }
 
 /* Type and size of each storage stand in the pickle, its bytes behind: an 8-byte count of elements, then those, in the

@@ -18,11 +18,9 @@ struct directory_place {
 	uint64_t offset, size, count;
 };
 
-bool zip_probe(const struct byte_source *source)
+bool zip_probe(const uint8_t *head, size_t size)
 {
-	uint8_t head[4];
-
-	return byte_source_read(source, 0, head, sizeof(head), NULL) == GLIP_OK && memcmp(head, "PK\3\4", 4) == 0;
+	return size >= 4 && memcmp(head, "PK\3\4", 4) == 0;
 }
 
 /* The last record of the file: its comment must reach exactly to the end. */

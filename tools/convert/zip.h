@@ -22,8 +22,8 @@ struct zip {
 	struct strmap names;
 };
 
-/* Whether the file begins like a zip archive. */
-bool zip_probe(const struct byte_source *source);
+/* Whether a file with these first bytes is a zip archive. */
+bool zip_probe(const uint8_t *head, size_t size);
 /* Reads the directory (Zip64 too) and checks every member: stored, not encrypted, inside the file, not overlapping
  * another. Errors: FORMAT, UNSUPPORTED (compressed, encrypted, several parts), LIMIT, NOMEM, IO. */
 enum glip_status zip_open(const struct byte_source *source, const struct glip_allocator *allocator, struct zip *out,
