@@ -262,20 +262,31 @@ static void close_run(struct run *r)
 
 /* ---- Images ----------------------------------------------------------------------------------------------------------- */
 
+/* The name of an image's drawing in a folder: *stem characters of the result, then *ending. */
+static const char *drawing_name(const char *image, int *stem, const char **ending)
+{
+	const char *name = base_name(image), *dot = strrchr(name, '.');
+	*ending = is_picture_name(name) ? dot : ".png";
+	*stem = dot != NULL ? (int)(dot - name) : (int)strlen(name);
+	return name;
+}
+
 /* Where the drawing of an image goes; NULL when out of memory. The caller frees it. */
 static char *draw_path(const struct run *r, const char *image)
 {
-	const char *draw = r->settings.draw;
+	const char *draw = r->settings.draw, *ending;
+	int stem;
 	if (!r->draw_into_folder)
 		return strdup(draw);
-	const char *name = base_name(image);
-	const char *dot = strrchr(name, '.');
-	const char *ending = is_picture_name(name) ? dot : ".png";
-	int stem = dot != NULL ? (int)(dot - name) : (int)strlen(name);
-	/* Two images of one name from different folders must not overwrite each other. */
+	const char *name = drawing_name(image, &stem, &ending);
+	/* Images of one name from different folders, or of different kinds, must not overwrite each other's. */
 	size_t earlier = 0;
-	for (size_t i = 0; i < r->inputs.count && r->inputs.paths[i] != image; i++)
-		earlier += strcmp(base_name(r->inputs.paths[i]), name) == 0;
+	for (size_t i = 0; i < r->inputs.count && r->inputs.paths[i] != image; i++) {
+		const char *its_ending;
+		int its_stem;
+		const char *its = drawing_name(r->inputs.paths[i], &its_stem, &its_ending);
+		earlier += its_stem == stem && memcmp(its, name, (size_t)stem) == 0 && strcmp(its_ending, ending) == 0;
+	}
 	size_t size = strlen(draw) + strlen(name) + 40;
 	char *path = malloc(size);
 	if (path != NULL && earlier == 0)
