@@ -22,9 +22,14 @@ bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct
 bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits);
 
 /* ---- bench_model.c ---- */
-/* Time to load, a pass by stage, memory, what cached features and prompts save. */
-bool bench_model(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits);
-/* Over numbers of threads, image sizes and numbers of classes. */
-bool bench_scaling(struct bench_report *r, const struct bench_settings *s);
+/* Time to load; a pass by stage; what kept prompts and features save; memory; over numbers of threads, image sizes and
+ * numbers of classes. */
+bool bench_load(struct bench_report *r, const struct bench_settings *settings);
+bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits);
+bool bench_reuse(struct bench_report *r, const struct bench_settings *settings);
+bool bench_memory(struct bench_report *r, const struct bench_settings *settings);
+bool bench_threads(struct bench_report *r, const struct bench_settings *settings);
+bool bench_sizes(struct bench_report *r, const struct bench_settings *settings);
+bool bench_classes(struct bench_report *r, const struct bench_settings *settings);
 
 #endif

@@ -196,7 +196,7 @@ static void stage_row(struct bench_report *r, const char *name, struct bench_sam
 	bench_row(r, name, values);
 }
 
-static bool measure_stages(struct bench_report *r, struct subject *s, int repeat, double peak)
+static bool run_stages(struct bench_report *r, struct subject *s, int repeat, double peak)
 {
 	static const struct bench_column columns[] = {
 		{"median_ms", "median", 2}, {"least_ms", "least", 2}, {"most_ms", "most", 2}, {"gmac", "G m-adds", 2},
@@ -262,7 +262,7 @@ static void counted_free(void *user, void *pointer)
 	free((char *)pointer - note[1]);
 }
 
-static bool measure_memory(struct bench_report *r, const struct bench_settings *settings)
+bool bench_memory(struct bench_report *r, const struct bench_settings *settings)
 {
 	static const struct bench_column columns[] = {{"megabytes", "MB", 1}, {NULL, NULL, 0}};
 	struct counter counter = {0};
@@ -299,7 +299,7 @@ static void time_row(struct bench_report *r, const char *name, struct bench_samp
 	bench_row(r, name, values);
 }
 
-static bool measure_load(struct bench_report *r, const struct bench_settings *settings)
+bool bench_load(struct bench_report *r, const struct bench_settings *settings)
 {
 	struct bench_samples load = {0}, session = {0};
 	for (int i = -1; i < settings->repeat; i++) {
@@ -324,8 +324,9 @@ static bool measure_load(struct bench_report *r, const struct bench_settings *se
 	return true;
 }
 
-static bool measure_reuse(struct bench_report *r, struct subject *s, int repeat)
+static bool run_reuse(struct bench_report *r, struct subject *s, const struct bench_settings *settings)
 {
+	int repeat = settings->repeat;
 	struct bench_samples text, image, cached;
 	struct glip_features *features = NULL;
 
@@ -343,15 +344,6 @@ static bool measure_reuse(struct bench_report *r, struct subject *s, int repeat)
 	time_row(r, "another image, same prompt", &image, whole);
 	time_row(r, "another prompt, same image (text apart)", &cached, whole);
 	return true;
-}
-
-bool bench_model(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits)
-{
-	struct subject s = {0};
-	bool good = measure_load(r, settings) && open_subject(&s, settings->model, settings->threads, NULL) &&
-	            measure_stages(r, &s, settings->repeat, limits->f32) && measure_reuse(r, &s, settings->repeat);
-	close_subject(&s);
-	return good && measure_memory(r, settings);
 }
 
 /* ---- Scaling ----------------------------------------------------------------------------------------------------- */
@@ -415,11 +407,43 @@ static bool over_classes(struct bench_report *r, struct subject *s, const struct
 	return true;
 }
 
-bool bench_scaling(struct bench_report *r, const struct bench_settings *settings)
+/* ---- Parts ------------------------------------------------------------------------------------------------------- */
+
+bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits)
 {
 	struct subject s;
-	bool good = open_subject(&s, settings->model, settings->threads, NULL) && over_threads(r, &s, settings) &&
-	            over_sizes(r, &s, settings) && over_classes(r, &s, settings);
+	bool good = open_subject(&s, settings->model, settings->threads, NULL) &&
+	            run_stages(r, &s, settings->repeat, limits->f32);
 	close_subject(&s);
 	return good;
+}
+
+typedef bool (*part_fn)(struct bench_report *r, struct subject *s, const struct bench_settings *settings);
+
+static bool run_part(struct bench_report *r, const struct bench_settings *settings, part_fn part)
+{
+	struct subject s;
+	bool good = open_subject(&s, settings->model, settings->threads, NULL) && part(r, &s, settings);
+	close_subject(&s);
+	return good;
+}
+
+bool bench_reuse(struct bench_report *r, const struct bench_settings *settings)
+{
+	return run_part(r, settings, run_reuse);
+}
+
+bool bench_threads(struct bench_report *r, const struct bench_settings *settings)
+{
+	return run_part(r, settings, over_threads);
+}
+
+bool bench_sizes(struct bench_report *r, const struct bench_settings *settings)
+{
+	return run_part(r, settings, over_sizes);
+}
+
+bool bench_classes(struct bench_report *r, const struct bench_settings *settings)
+{
+	return run_part(r, settings, over_classes);
 }

@@ -96,7 +96,7 @@ static int ascending(const void *a, const void *b)
 double bench_median(struct bench_samples *s)
 {
 	if (s->count == 0)
-		return NAN;
+		return (double)NAN;
 	qsort(s->seconds, (size_t)s->count, sizeof *s->seconds, ascending);
 	int middle = s->count / 2;
 	return s->count % 2 != 0 ? s->seconds[middle] : 0.5 * (s->seconds[middle - 1] + s->seconds[middle]);

@@ -8,7 +8,20 @@
 #include "options.h"
 #include "terminal.h"
 
-enum part { PART_ALL, PART_LIMITS, PART_PRODUCTS, PART_MODEL, PART_SCALING };
+enum part {
+	PART_ALL,
+	PART_LIMITS,
+	PART_PRODUCTS,
+	PART_LOAD, /* from here on with a model */
+	PART_STAGES,
+	PART_REUSE,
+	PART_MEMORY,
+	PART_THREADS,
+	PART_SIZES,
+	PART_CLASSES,
+	PART_COUNT
+};
+#define PART_NAMES "all|limits|products|load|stages|reuse|memory|threads|sizes|classes"
 enum { REPEAT = 7, QUICK_REPEAT = 2 };
 
 /* The processor's name, as the system tells it. */
@@ -30,27 +43,50 @@ static void machine_name(char *out, size_t size)
 		fclose(f);
 }
 
-static bool wanted(enum part asked, enum part part)
+static bool run_part(struct bench_report *r, const struct bench_settings *s, enum part part,
+                     const struct bench_limits *limits)
 {
-	return asked == PART_ALL || asked == part;
+	switch (part) {
+	case PART_PRODUCTS:
+		return bench_products(r, s, limits);
+	case PART_LOAD:
+		return bench_load(r, s);
+	case PART_STAGES:
+		return bench_stages(r, s, limits);
+	case PART_REUSE:
+		return bench_reuse(r, s);
+	case PART_MEMORY:
+		return bench_memory(r, s);
+	case PART_THREADS:
+		return bench_threads(r, s);
+	case PART_SIZES:
+		return bench_sizes(r, s);
+	case PART_CLASSES:
+		return bench_classes(r, s);
+	case PART_ALL:
+	case PART_LIMITS:
+	case PART_COUNT:
+		break;
+	}
+	return true;
 }
 
-static bool run(const struct bench_settings *s, enum part part, bool json)
+static bool run(const struct bench_settings *s, enum part asked, bool json)
 {
 	struct bench_report r;
-	struct bench_limits limits;
+	struct bench_limits limits = {0};
 	char machine[128];
+	bool good = true;
 
 	machine_name(machine, sizeof machine);
 	bench_report_begin(&r, json, machine, s->threads, s->repeat);
-	/* Every other part is told as a share of the limits. */
-	bool good = bench_limits(&r, s, &limits);
-	if (good && wanted(part, PART_PRODUCTS))
-		good = bench_products(&r, s, &limits);
-	if (good && wanted(part, PART_MODEL) && s->model != NULL)
-		good = bench_model(&r, s, &limits);
-	if (good && wanted(part, PART_SCALING) && s->model != NULL)
-		good = bench_scaling(&r, s);
+	/* Products and stages are told as shares of the limits. */
+	if (asked <= PART_PRODUCTS || asked == PART_STAGES)
+		good = bench_limits(&r, s, &limits);
+	for (enum part p = PART_PRODUCTS; p < PART_COUNT && good; p++) {
+		if ((asked == PART_ALL || asked == p) && (p < PART_LOAD || s->model != NULL))
+			good = run_part(&r, s, p, &limits);
+	}
 	return bench_report_end(&r) && good;
 }
 
@@ -62,8 +98,7 @@ int cmd_bench(int argc, char **argv)
 	int part = PART_ALL;
 	const struct option options[] = {
 		{"model", 'm', OPTION_TEXT, &s.model, "FILE", "model to time; without one only the machine and the products", 0, 0, NULL},
-		{"only", 0, OPTION_CHOICE, &part, "PART", "all, limits, products, model or scaling (default all)", 0, 0,
-		 "all|limits|products|model|scaling"},
+		{"only", 0, OPTION_CHOICE, &part, "PART", PART_NAMES " (default all)", 0, 0, PART_NAMES},
 		{"repeat", 0, OPTION_INT, &s.repeat, "N", "runs after a warm-up (default 7)", 1, BENCH_MAX_SAMPLES, NULL},
 		{"quick", 0, OPTION_FLAG, &quick, NULL, "two runs", 0, 0, NULL},
 		{"threads", 't', OPTION_INT, &s.threads, "N", "threads (default: all processors)", 1, 64, NULL},
@@ -75,14 +110,14 @@ int cmd_bench(int argc, char **argv)
 		.description = "Measures the machine's limits, the matrix products of GLIP as a share of them, and a model: by stage,\n"
 		               "over threads, image sizes and numbers of classes. Run it on an idle machine.",
 		.options = options,
-		.epilogue = "example:\n  glip bench -m glip-t.gguf --only model",
+		.epilogue = "example:\n  glip bench -m glip-t.gguf --only stages",
 	};
 	enum parse_result parsed = options_parse(&line, argc, argv, &operands);
 	int status = parsed == PARSE_HELP ? EXIT_GOOD : EXIT_USAGE;
 
 	if (parsed == PARSE_OK && operands.count != 0) {
 		say("bench takes no '%s'; see glip bench --help", operands.items[0]);
-	} else if (parsed == PARSE_OK && s.model == NULL && (part == PART_MODEL || part == PART_SCALING)) {
+	} else if (parsed == PARSE_OK && s.model == NULL && part >= PART_LOAD) {
 		say("this part needs a model: -m FILE");
 	} else if (parsed == PARSE_OK) {
 		if (s.repeat == 0)
