@@ -71,7 +71,8 @@ static inline void free_guarded(float *x, size_t count)
 static inline float *guarded_copy(const float *from, size_t count)
 {
 	float *x = guarded(count);
-	memcpy(x, from, count * sizeof(float));
+	for (size_t i = 0; i < count; i++)
+		x[i] = from[i];
 	return x;
 }
 
