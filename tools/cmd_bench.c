@@ -5,7 +5,7 @@
 #include "base/pool.h"
 #include "bench.h"
 #include "commands.h"
-#include "options.h"
+#include "command_line.h"
 #include "terminal.h"
 
 enum part {

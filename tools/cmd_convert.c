@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "commands.h"
 #include "convert/convert.h"
-#include "options.h"
+#include "command_line.h"
 #include "terminal.h"
 #include "vocab_data.h"
 

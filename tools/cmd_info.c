@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "commands.h"
 #include "json_out.h"
-#include "options.h"
+#include "command_line.h"
 #include "tensor/weights.h"
 #include "terminal.h"
 

@@ -7,7 +7,7 @@
 #include "glip.h"
 #include "inputs.h"
 #include "json_out.h"
-#include "options.h"
+#include "command_line.h"
 #include "terminal.h"
 
 static void print_json(const char *caption, const struct glip_phrases *found)

@@ -7,7 +7,7 @@
 #include "glip.h"
 #include "inputs.h"
 #include "json_out.h"
-#include "options.h"
+#include "command_line.h"
 
 enum output_format { FORMAT_JSONL, FORMAT_COCO };
 

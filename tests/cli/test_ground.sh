@@ -136,7 +136,7 @@ check "is a PNG" [ "$(head -c 4 "$tmp/drawn.png" | tail -c 3)" = PNG ]
 good "a drawing as JPEG" ground $small $pictures/resize_61x38.png --classes cat --draw "$tmp/drawn.jpg"
 good "it can be read again" ground $small "$tmp/drawn.jpg" --classes cat
 good "drawings into a folder" ground $small $pictures/rgb.png $pictures/rgb.bmp --classes cat --draw "$tmp/drawings"
-check "one an image" [ "$(ls "$tmp/drawings" | tr '\n' ' ')" = "rgb.png rgb.png" ]
+check "one an image" [ "$(ls "$tmp/drawings" | tr '\n' ' ')" = "rgb-2.png rgb.png " ]
 refused "a drawing of no known kind" 2 "must end in .png or .jpg" ground $small $pictures/rgb.png --classes cat --draw "$tmp/x.gif"
 ground $pictures/rgb.png --classes cat --draw "$tmp/nowhere/x.png"
 check "a drawing that cannot be written: status 1" [ $status -eq 1 ]

@@ -5,7 +5,7 @@
 
 #include "base/arena.h"
 #include "byte_source.h"
-#include "elements.h"
+#include "convert_elements.h"
 #include "strmap.h"
 
 enum { CHECKPOINT_MAX_DIMS = 8, CHECKPOINT_MAX_TENSORS = 32768, CHECKPOINT_MAX_HEADER = 16 * 1024 * 1024 };

@@ -88,7 +88,8 @@ def grounding_loss(out, boxes, owned, mask):
             target[i, at] = owned[i][owner[at]]
             which.append(torch.stack([torch.full_like(at, i), at], 1))
             wanted.append(b[owner[at]])
-    number = max(1, sum(len(w) for w in which))
+    # A batch here may be one image without a named object: its sum over all positions must not drown the others'.
+    number = max(10 * len(boxes), sum(len(w) for w in which))
     # focal loss, alpha 0.25, gamma 2, written with one exponential
     p = logits.sigmoid()
     ce = F.binary_cross_entropy_with_logits(logits, target, reduction="none")

@@ -1,4 +1,4 @@
-"""Modulated deformable 3x3 convolution, padding 1: by deform.c where a compiler is at hand, else through grid_sample."""
+"""Modulated deformable 3x3 convolution, padding 1: by deform_columns.c where a compiler is at hand, else through grid_sample."""
 import ctypes
 import os
 import subprocess
@@ -13,7 +13,7 @@ BUILT = os.path.join(HERE, "../../build/train/deform.so")
 
 def load():
     """The compiled kernel, built when it is older than its source; None without a compiler."""
-    source = os.path.join(HERE, "deform.c")
+    source = os.path.join(HERE, "deform_columns.c")
     try:
         if not os.path.exists(BUILT) or os.path.getmtime(BUILT) < os.path.getmtime(source):
             os.makedirs(os.path.dirname(BUILT), exist_ok=True)

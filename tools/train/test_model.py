@@ -102,7 +102,7 @@ def main():
     if deform.KERNEL:
         worst = compare_convolutions()
         failed |= not worst <= TOLERANCE
-        print("%-18s %3d tensors  worst relative error %.1e  (output and gradients)" % ("deform.c", 6, worst))
+        print("%-18s %3d tensors  worst relative error %.1e  (output and gradients)" % ("deform_columns.c", 6, worst))
     for case_dir in sorted(glob.glob(os.path.join(a.reference, "cases", "mini-*"))):
         worst, where, count = compare(case_dir, a.reference)
         failed |= not worst <= TOLERANCE

@@ -1,4 +1,4 @@
-#include "elements.h"
+#include "convert_elements.h"
 
 #include <string.h>
 

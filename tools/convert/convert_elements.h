@@ -1,6 +1,6 @@
 /* The element types of checkpoints, and their way to float32. */
-#ifndef GLIP_CONVERT_ELEMENTS_H
-#define GLIP_CONVERT_ELEMENTS_H
+#ifndef GLIP_CONVERT_CONVERT_ELEMENTS_H
+#define GLIP_CONVERT_CONVERT_ELEMENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

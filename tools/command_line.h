@@ -1,6 +1,6 @@
 /* Command lines: one table per command drives both parsing and `--help`, so that the two cannot disagree. */
-#ifndef GLIP_TOOLS_OPTIONS_H
-#define GLIP_TOOLS_OPTIONS_H
+#ifndef GLIP_TOOLS_COMMAND_LINE_H
+#define GLIP_TOOLS_COMMAND_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
