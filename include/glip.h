@@ -169,8 +169,9 @@ struct glip_session;
  * out.centerness.p3..p7, out.dot_logits.p3..p7. `data` is valid during the call only. */
 typedef void (*glip_observer_fn)(void *user, const char *name, const float *data, const int64_t *shape, int ndim);
 
-/* Called between steps of a forward pass with the fraction done (0..1). A non-zero return cancels the pass: the call
- * returns GLIP_ERR_CANCELLED and the session stays usable. */
+/* Called by the thread that made the call, between steps of a forward pass and within long ones every few milliseconds,
+ * with the fraction done (0..1). A non-zero return cancels the pass: the call returns GLIP_ERR_CANCELLED, well within
+ * 100 ms, and the session stays usable. */
 typedef int (*glip_progress_fn)(void *user, float fraction);
 
 enum glip_gemm { GLIP_GEMM_AUTO = 0, GLIP_GEMM_NATIVE = 1, GLIP_GEMM_BLAS = 2 };

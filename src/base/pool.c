@@ -51,16 +51,21 @@ struct pool {
 	atomic_int stop;
 	int spins;
 	struct job job;
+	bool (*abandon)(void *user);
+	void *abandon_user;
 };
 
-static void work(struct job *job, int worker)
+static void work(struct pool *pool, int worker)
 {
+	struct job *job = &pool->job;
 	for (;;) {
 		size_t begin = atomic_fetch_add_explicit(&job->next, job->grain, memory_order_relaxed);
 		if (begin >= job->count)
 			return;
 		size_t end = job->count - begin < job->grain ? job->count : begin + job->grain;
 		job->task(job->context, begin, end, worker);
+		if (worker == 0 && pool->abandon != NULL && pool->abandon(pool->abandon_user))
+			atomic_store_explicit(&job->next, job->count, memory_order_relaxed);
 	}
 }
 
@@ -79,7 +84,7 @@ static void *worker_main(void *argument)
 		pthread_mutex_unlock(&pool->lock);
 		if (pool->stop)
 			return NULL;
-		work(&pool->job, start->worker);
+		work(pool, start->worker);
 		pthread_mutex_lock(&pool->lock);
 		if (--pool->running == 0)
 			pthread_cond_signal(&pool->done);
@@ -138,6 +143,12 @@ int glip__pool_threads(const struct pool *pool)
 	return pool->threads;
 }
 
+void glip__pool_set_stop(struct pool *pool, bool (*stop)(void *user), void *user)
+{
+	pool->abandon = stop;
+	pool->abandon_user = user;
+}
+
 void glip__pool_run(struct pool *pool, pool_task task, void *context, size_t count, size_t grain)
 {
 	if (grain == 0)
@@ -149,7 +160,7 @@ void glip__pool_run(struct pool *pool, pool_task task, void *context, size_t cou
 	job->grain = grain;
 	atomic_store_explicit(&job->next, 0, memory_order_relaxed);
 	if (pool->threads == 1 || count <= grain) {
-		work(job, 0);
+		work(pool, 0);
 		return;
 	}
 	pthread_mutex_lock(&pool->lock);
@@ -157,7 +168,7 @@ void glip__pool_run(struct pool *pool, pool_task task, void *context, size_t cou
 	pool->generation++;
 	pthread_cond_broadcast(&pool->wake);
 	pthread_mutex_unlock(&pool->lock);
-	work(job, 0);
+	work(pool, 0);
 	for (int i = 0; i < pool->spins && pool->running > 0; i++)
 		relax();
 	pthread_mutex_lock(&pool->lock);

@@ -14,6 +14,10 @@ enum glip_status glip__pool_create(int threads, const struct glip_allocator *all
                                    struct glip_error *err);
 void glip__pool_free(struct pool *pool);
 int glip__pool_threads(const struct pool *pool);
+/* Asked by the calling thread after each of its pieces, so that a caller need not wait for a long job: true leaves the
+ * pieces undone that nobody has begun. What the job was to write is then undefined, and whoever answers true must go on
+ * answering true until the pass is given up. NULL: never. */
+void glip__pool_set_stop(struct pool *pool, bool (*stop)(void *user), void *user);
 
 /* Runs task over [0, count) in pieces of `grain` items (the last may be shorter), handed out as workers become free;
  * returns when all are done. Pieces always begin at multiples of grain, whatever the number of threads, so a task that

@@ -124,6 +124,8 @@ enum glip_status glip_features_create(struct glip_session *session, const struct
 	glip__session_begin(session, err);
 	enum glip_status status = glip__encode_image(session, image, &o, &encoded, &timing);
 	if (status == GLIP_OK)
+		status = glip__session_complete(session);
+	if (status == GLIP_OK)
 		status = keep(session, &encoded, out, err);
 	glip__session_end(session);
 	return status;

@@ -5,10 +5,16 @@
 
 enum { OBSERVED_NAME = 64 };
 
+/* Nobody listens, or what would be told was left unfinished. */
+static bool is_silent(const struct glip_session *s)
+{
+	return s->options.observer == NULL || s->cancelled;
+}
+
 enum glip_status glip__observe_map(struct glip_session *s, const struct feature_map *map, const char *name_format,
                                    int number)
 {
-	if (s->options.observer == NULL)
+	if (is_silent(s))
 		return GLIP_OK;
 	size_t channels = (size_t)map->channels, positions = (size_t)map->height * (size_t)map->width;
 	struct arena_mark mark = glip__arena_mark(&s->arena);
@@ -61,7 +67,7 @@ static enum glip_status observe_padded(struct glip_session *s, const float *rows
 enum glip_status glip__observe_text(struct glip_session *s, const float *text, size_t tokens, int channels,
                                     const char *name)
 {
-	if (s->options.observer == NULL)
+	if (is_silent(s))
 		return GLIP_OK;
 	int max_tokens = s->model->max_tokens;
 	int64_t shape[3] = {1, max_tokens, channels};
@@ -71,7 +77,7 @@ enum glip_status glip__observe_text(struct glip_session *s, const float *text, s
 enum glip_status glip__observe_logits(struct glip_session *s, const float *logits, int64_t positions, size_t tokens,
                                       const char *name)
 {
-	if (s->options.observer == NULL)
+	if (is_silent(s))
 		return GLIP_OK;
 	int max_tokens = s->model->max_tokens;
 	int64_t shape[3] = {1, positions, max_tokens};

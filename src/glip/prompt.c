@@ -213,6 +213,7 @@ static enum glip_status encode_chunk(struct glip_session *s, struct prompt_chunk
 	c->ids[e->kept - 1] = e->tokens[e->count - 1].id;
 	TRY(glip__bert_forward(&m->bert, &s->ops, c->ids, (int64_t)c->tokens, c->embedded));
 	glip__ops_stage(&s->ops, "bert");
+	TRY(glip__session_complete(s));
 	return m->prompt_tuning.data != NULL ? add_tuning(s, c) : GLIP_OK;
 }
 

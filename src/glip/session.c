@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/cpu.h"
+#include "glip/clock.h"
 #include "glip/options.h"
 #include "glip/profile.h"
 
@@ -14,9 +15,21 @@ void glip_session_options_init(struct glip_session_options *options)
 static bool is_cancelled(void *user)
 {
 	struct glip_session *s = user;
-	if (!s->cancelled && s->options.progress != NULL)
+	if (!s->cancelled && s->options.progress != NULL) {
 		s->cancelled = s->options.progress(s->options.progress_user, s->fraction) != 0;
+		s->asked_ms = glip__clock_ms();
+	}
 	return s->cancelled;
+}
+
+/* For the pool, which asks after each piece of work: far more often than a caller wants to be called. */
+static bool is_given_up(void *user)
+{
+	enum { BETWEEN_CALLS_MS = 5 };
+	const struct glip_session *s = user;
+	if (s->cancelled || glip__clock_ms() - s->asked_ms < BETWEEN_CALLS_MS)
+		return s->cancelled;
+	return is_cancelled(user);
 }
 
 enum glip_status glip__session_progress(struct glip_session *s, float fraction)
@@ -25,6 +38,11 @@ enum glip_status glip__session_progress(struct glip_session *s, float fraction)
 	if (is_cancelled(s))
 		return glip__fail(s->ops.err, GLIP_ERR_CANCELLED, "cancelled by the progress callback");
 	return GLIP_OK;
+}
+
+enum glip_status glip__session_complete(const struct glip_session *s)
+{
+	return s->cancelled ? glip__fail(s->ops.err, GLIP_ERR_CANCELLED, "cancelled by the progress callback") : GLIP_OK;
 }
 
 void glip__session_begin(struct glip_session *s, struct glip_error *err)
@@ -53,6 +71,8 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "cpu_mask 0x%x names no instruction set of this machine (0x%x)",
 		                  (unsigned)o->cpu_mask, (unsigned)available);
 	TRY(glip__pool_create(o->threads != 0 ? o->threads : glip__cpu_count(), &s->allocator, &s->pool, err));
+	if (o->progress != NULL)
+		glip__pool_set_stop(s->pool, is_given_up, s);
 	/* Plain C loops are slower than OpenBLAS: without vector kernels the automatic choice is BLAS. */
 	bool vectors = (mask & ~(uint32_t)GLIP_CPU_SCALAR) != 0;
 	enum glip_gemm automatic = vectors ? GLIP_GEMM_NATIVE : GLIP_GEMM_BLAS;

@@ -24,6 +24,7 @@ static enum glip_status truncated(const struct reader *r, const char *what)
 
 static enum glip_status take(struct reader *r, size_t size, const char *what, uint64_t *out)
 {
+	*out = 0;
 	if (left(r) < size)
 		return truncated(r, what);
 	*out = glip__gguf_load(r->w->file.data + r->at, size);
