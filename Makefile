@@ -60,7 +60,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all demo test check bench install uninstall clean help deps deps-test tests
+.PHONY: all demo test check bench install uninstall clean help deps deps-test tests examples format
 .SECONDARY:
 
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
@@ -125,7 +125,7 @@ $(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(call obj,$(
 endef
 $(foreach t,$(TEST_SRC),$(eval $(call test_program,$(t))))
 
-$(foreach t,$(HELPER_SRC),$(eval $(call test_program,$(t))))
+$(foreach t,$(filter-out %/make_model.c,$(HELPER_SRC)),$(eval $(call test_program,$(t))))
 
 tests: $(TESTS) $(HELPERS)
 
@@ -140,7 +140,7 @@ deps-test:
 	@scripts/deps test
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(if $(wildcard weights/*.gguf),,$(OUT)/tests/make_model)
 	@scripts/demo $(OUT)
 
 check: deps-test
@@ -159,6 +159,13 @@ $(OUT)/examples/%: $(OBJ)/examples/%.o $(OUT)/libglip.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+EXAMPLES := $(foreach e,$(EXAMPLE_SRC),$(OUT)/examples/$(notdir $(basename $(e))))
+examples: deps
+	@$(MAKE) --no-print-directory all $(EXAMPLES)
+
+format:
+	git ls-files '*.c' '*.h' | grep -v '^examples/simple.c$$' | xargs clang-format -i
 
 # ---- Installation --------------------------------------------------------------------------------------------------
 install: all
@@ -185,6 +192,7 @@ help:
 		'make demo       build, ground a picture, name the drawn result' \
 		'make test       build and run all tests' \
 		'make check      include rules, exported symbols, warnings as errors (gcc, clang), formatting, each CPU mask' \
+		'make examples   the programs of examples/' 'make format     lay out all C files with clang-format' \
 		'make bench      timings of kernels and of the whole model' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
 		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'

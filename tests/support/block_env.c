@@ -18,6 +18,14 @@ void block_env_check(enum glip_status status, const struct glip_error *err)
 		fail_msg("%s", err->message);
 }
 
+uint32_t test_cpu_mask(void)
+{
+	const char *text = getenv("GLIP_TEST_MASK");
+	uint32_t mask = text != NULL ? (uint32_t)strtoul(text, NULL, 10) : 0;
+
+	return mask != 0 ? mask & (glip__cpu_flags() | GLIP_CPU_SCALAR) : 0;
+}
+
 void block_env_open(struct block_env *e, const struct rule_config *config, uint64_t seed, unsigned parts, int threads)
 {
 	char path[] = "/tmp/glip-test-XXXXXX";
@@ -37,7 +45,7 @@ void block_env_open(struct block_env *e, const struct rule_config *config, uint6
 	block_env_check(glip__pool_create(threads, &glip__default_allocator, &e->pool, &e->err), &e->err);
 	glip__arena_init(&e->arena, &glip__default_allocator);
 	e->ops = (struct ops){
-		.kernels = glip__kernels(glip__cpu_flags()),
+		.kernels = glip__kernels(test_cpu_mask() != 0 ? test_cpu_mask() : glip__cpu_flags()),
 		.pool = e->pool,
 		.arena = &e->arena,
 		.gemm = GLIP_GEMM_NATIVE,

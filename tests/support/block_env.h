@@ -19,6 +19,9 @@ struct block_env {
 	struct glip_error err;
 };
 
+/* The instruction sets that GLIP_TEST_MASK (enum glip_cpu_flags, decimal) leaves of this machine's; 0: not set. */
+uint32_t test_cpu_mask(void);
+
 /* Fails the test with the error's message unless the status is GLIP_OK. */
 void block_env_check(enum glip_status status, const struct glip_error *err);
 
