@@ -2,16 +2,12 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
+
+#include "ops/cross_attention.h"
 
 /* Scores are held within this (PyTorch clamp in the original, for half precision's sake). */
 #define SCORE_LIMIT 50000.0f
-/* Scores in memory at a time: pieces of positions are as long as this allows. A function of the shape alone, so that
- * the sums over positions are the same whatever the threads. */
-#define PIECE_SCORES (INT64_C(1) << 19)
-#define PIECE_ROWS_MIN 64
-/* Columns per task of the column maxima: whole cache lines. */
-#define MAX_COLUMNS 32
+#define NORM_EPS 1e-5f
 
 /* The text's side of the scores, with the image's projections folded in: S = v keys^T + key_bias replaces
  * (v Wq^T + bq) K^T, and P outputs replaces (P V) Wo^T, so that nothing of width D exists per position. Row h * T + t
@@ -20,13 +16,6 @@ struct folded {
 	float *keys;     /* [heads * T, C] */
 	float *key_bias; /* [heads * T] */
 	float *outputs;  /* [heads * T, C] */
-};
-
-/* What the text has gathered from the positions seen so far, as running softmax over positions. */
-struct pooled {
-	float *mean;   /* [heads * T, C] weighted mean of v */
-	float *max;    /* [heads * T] largest score */
-	float *weight; /* [heads * T] sum of exp(score - max) */
 };
 
 static struct matrix rows_of(struct matrix m, int64_t first, int64_t count)
@@ -120,94 +109,8 @@ static enum glip_status fold_text(const struct fusion *m, struct ops *ops, const
 	return GLIP_OK;
 }
 
-struct column_max {
-	const float *x; /* [rows, n] */
-	int64_t rows, n;
-	float *max; /* [n] */
-};
-
-static void column_max_task(void *context, size_t begin, size_t end, int worker)
-{
-	const struct column_max *c = context;
-
-	(void)worker;
-	memcpy(c->max + begin, c->x + begin, (end - begin) * sizeof *c->max);
-	for (int64_t r = 1; r < c->rows; r++) {
-		const float *x = c->x + r * c->n;
-		for (size_t i = begin; i < end; i++)
-			c->max[i] = x[i] > c->max[i] ? x[i] : c->max[i];
-	}
-}
-
-static void column_max(struct ops *ops, const float *x, int64_t rows, int64_t n, float *max)
-{
-	struct column_max c = {x, rows, n, max};
-
-	glip__pool_run(ops->pool, column_max_task, &c, (size_t)n, MAX_COLUMNS);
-}
-
-/* Adds a piece of positions to what is pooled: v [rows, C], scores [rows, n] (overwritten). */
-static enum glip_status pool_piece(struct ops *ops, const float *v, int64_t rows, int64_t channels, float *scores,
-                                   int64_t n, struct pooled *p)
-{
-	struct arena_mark mark = glip__arena_mark(ops->arena);
-	float *max = glip__ops_floats(ops, (size_t)n);
-	float *largest = glip__ops_floats(ops, (size_t)n);
-	float *mean = glip__ops_floats(ops, (size_t)(n * channels)); /* [n, C] */
-
-	if (!max || !largest || !mean)
-		return GLIP_ERR_NOMEM;
-	column_max(ops, scores, rows, n, max);
-	TRY(glip__softmax_columns(ops, scores, rows, n));
-	/* The largest score has become exp(0) / sum, which tells the sum. */
-	column_max(ops, scores, rows, n, largest);
-	TRY(glip__gemm_over_rows(ops, rows, n, channels, scores, n, v, channels, mean));
-	for (int64_t j = 0; j < n; j++) {
-		const float top = max[j] > p->max[j] ? max[j] : p->max[j];
-		const float before = p->weight[j] * expf(p->max[j] - top);
-		const float here = expf(max[j] - top) / largest[j];
-		const float share = here / (before + here);
-		float *to = p->mean + j * channels;
-		const float *from = mean + j * channels;
-
-		for (int64_t i = 0; i < channels; i++)
-			to[i] = (1.0f - share) * to[i] + share * from[i];
-		p->max[j] = top;
-		p->weight[j] = before + here;
-	}
-	glip__arena_release(ops->arena, mark);
-	return GLIP_OK;
-}
-
-/* Fuses one piece of positions, visual [rows, C] normalised, in place. */
-static enum glip_status fuse_piece(const struct fusion *m, struct ops *ops, const struct folded *f, float *visual,
-                                   int64_t rows, int64_t tokens, float *scores, float *copy, struct pooled *p)
-{
-	const int64_t n = m->heads * tokens;
-	struct gemm score = {
-		.m = rows, .n = n, .k = m->channels,
-		.a = {.data = visual, .ld = m->channels},
-		.b = {f->keys, n, m->channels, DTYPE_F32},
-		.bias = f->key_bias, .c = scores,
-	};
-	/* WATCH: the residual is the normalised input, which `visual` holds by now. */
-	struct gemm output = {
-		.m = rows, .n = m->channels, .k = n,
-		.a = {.data = scores, .ld = n},
-		.b = {f->outputs, n, m->channels, DTYPE_F32}, .b_rows_are_k = true,
-		.bias = m->out_v_bias, .scale = m->gamma_v, .residual = visual, .c = visual,
-	};
-
-	TRY(glip__gemm(ops, &score));
-	TRY(glip__clamp(ops, scores, rows * n, -SCORE_LIMIT, SCORE_LIMIT));
-	memcpy(copy, scores, (size_t)(rows * n) * sizeof *copy);
-	TRY(pool_piece(ops, visual, rows, m->channels, copy, n, p));
-	TRY(glip__softmax(ops, scores, rows * m->heads, tokens));
-	return glip__gemm(ops, &output);
-}
-
-/* text [tokens, H] normalised, in place. */
-static enum glip_status fuse_text(const struct fusion *m, struct ops *ops, const struct pooled *p, float *text,
+/* text [tokens, H] normalised, in place; pooled [heads * T, C]: the positions as each head's tokens weigh them. */
+static enum glip_status fuse_text(const struct fusion *m, struct ops *ops, const float *pooled, float *text,
                                   int64_t tokens)
 {
 	const int64_t d = m->dim / m->heads;
@@ -219,7 +122,7 @@ static enum glip_status fuse_text(const struct fusion *m, struct ops *ops, const
 	for (int h = 0; h < m->heads; h++) {
 		struct gemm values = {
 			.m = tokens, .n = d, .k = m->channels,
-			.a = {.data = p->mean + h * tokens * m->channels, .ld = m->channels},
+			.a = {.data = pooled + h * tokens * m->channels, .ld = m->channels},
 			.b = rows_of(m->values_v, h * d, d), .bias = m->values_v_bias + h * d,
 			.c = joined + h * d, .ldc = m->dim,
 		};
@@ -234,41 +137,26 @@ static enum glip_status fuse_text(const struct fusion *m, struct ops *ops, const
 	return glip__gemm(ops, &output);
 }
 
-static int64_t piece_rows(int64_t positions, int64_t n)
-{
-	int64_t rows = PIECE_SCORES / n / PIECE_ROWS_MIN * PIECE_ROWS_MIN;
-
-	if (rows < PIECE_ROWS_MIN)
-		rows = PIECE_ROWS_MIN;
-	return rows < positions ? rows : positions;
-}
-
 static enum glip_status fuse(const struct fusion *m, struct ops *ops, float *visual, int64_t positions, float *text,
                              int64_t tokens)
 {
-	const int64_t n = m->heads * tokens, rows = piece_rows(positions, n);
 	struct folded f;
-	struct pooled p;
-	float *scores, *copy;
+	float *pooled = glip__ops_floats(ops, (size_t)m->heads * (size_t)tokens * (size_t)m->channels); /* [heads * T, C] */
 
-	TRY(glip__layer_norm(ops, visual, positions, m->channels, m->norm_v_weight, m->norm_v_bias, 1e-5f, visual));
-	TRY(glip__layer_norm(ops, text, tokens, m->hidden, m->norm_l_weight, m->norm_l_bias, 1e-5f, text));
-	TRY(fold_text(m, ops, text, tokens, &f));
-	if (!(p.mean = glip__ops_floats(ops, (size_t)(n * m->channels))) ||
-	    !(p.max = glip__ops_floats(ops, (size_t)n)) || !(p.weight = glip__ops_floats(ops, (size_t)n)) ||
-	    !(scores = glip__ops_floats(ops, (size_t)(rows * n))) || !(copy = glip__ops_floats(ops, (size_t)(rows * n))))
+	if (!pooled)
 		return GLIP_ERR_NOMEM;
-	memset(p.mean, 0, (size_t)(n * m->channels) * sizeof *p.mean);
-	for (int64_t j = 0; j < n; j++) {
-		p.max[j] = -SCORE_LIMIT;
-		p.weight[j] = 0.0f;
-	}
-	for (int64_t first = 0; first < positions; first += rows) {
-		const int64_t count = positions - first < rows ? positions - first : rows;
-
-		TRY(fuse_piece(m, ops, &f, visual + first * m->channels, count, tokens, scores, copy, &p));
-	}
-	return fuse_text(m, ops, &p, text, tokens);
+	TRY(glip__layer_norm(ops, text, tokens, m->hidden, m->norm_l_weight, m->norm_l_bias, NORM_EPS, text));
+	TRY(fold_text(m, ops, text, tokens, &f));
+	/* WATCH: the residual of the image's side is the normalised input. */
+	struct cross_attention attention = {
+		.positions = positions, .channels = m->channels, .tokens = tokens, .heads = m->heads,
+		.norm_weight = m->norm_v_weight, .norm_bias = m->norm_v_bias, .norm_eps = NORM_EPS,
+		.keys = f.keys, .key_bias = f.key_bias, .clamp = SCORE_LIMIT,
+		.outputs = f.outputs, .out_bias = m->out_v_bias, .scale = m->gamma_v,
+		.visual = visual, .pooled = pooled,
+	};
+	TRY(glip__cross_attention(ops, &attention));
+	return fuse_text(m, ops, pooled, text, tokens);
 }
 
 enum glip_status glip__fusion_forward(const struct fusion *m, struct ops *ops, float *visual, int64_t positions,

@@ -218,7 +218,7 @@ static void compare_with_plain(const struct fusion *m, int64_t positions, int64_
 
 static void test_sizes(void **state)
 {
-	/* The last three take several pieces of positions: 2048, 1024 and 512 rows a piece. */
+	/* Positions in one piece and in several, heads all at once and (256 tokens) in groups. */
 	static const int64_t sizes[][2] = {{1, 1}, {1, 7}, {63, 1}, {300, 12}, {4200, 64}, {1500, 128}, {1100, 256}};
 	struct block_env e;
 	struct fusion fusion;
