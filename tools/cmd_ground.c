@@ -229,8 +229,12 @@ static bool open_places(struct run *r)
 	const struct ground_settings *g = &r->settings;
 	struct stat st;
 	if (g->draw != NULL) {
-		r->draw_into_folder = r->inputs.count > 1 || ends_with(g->draw, "/") ||
-		                      (stat(g->draw, &st) == 0 && S_ISDIR(st.st_mode));
+		bool folder = ends_with(g->draw, "/") || (stat(g->draw, &st) == 0 && S_ISDIR(st.st_mode));
+		if (!folder && r->inputs.count > 1 && is_picture_name(g->draw)) {
+			say("--draw: %s is one picture, but there are %zu images: name a folder", g->draw, r->inputs.count);
+			return false;
+		}
+		r->draw_into_folder = folder || r->inputs.count > 1;
 		if (r->draw_into_folder ? !make_folder(g->draw, "--draw") : !is_picture_name(g->draw)) {
 			if (!r->draw_into_folder)
 				say("--draw: %s: the name must end in .png or .jpg", g->draw);
@@ -296,6 +300,12 @@ static char *draw_path(const struct run *r, const char *image)
 	return path;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static bool draw(const struct run *r, const char *image_path, const struct glip_image *image,
                  const struct glip_result *result)
 {
@@ -320,6 +330,10 @@ static bool draw(const struct run *r, const char *image_path, const struct glip_
 		memcpy(boxes[i].box, d->box, sizeof d->box);
 	}
 	struct glip_error err = {GLIP_ERR_NOMEM, "out of memory for the drawing"};
+	if (ok && same_file(path, image_path)) {
+		ok = false;
+		snprintf(err.message, sizeof err.message, "not drawn: the drawing would overwrite the image");
+	}
 	if (ok)
 		ok = glip_draw(image, boxes, count, path, NULL, &err) == GLIP_OK;
 	if (!ok)
@@ -378,7 +392,7 @@ static int do_images(struct run *r)
 		todo++;
 	progress_start(&bar, "images", todo, todo > 1 && !r->settings.quiet);
 	for (size_t i = r->shard; i < r->inputs.count && !stopped; i += r->shards) {
-		if (output_holds(&r->output, r->inputs.paths[i])) {
+		if (output_take_done(&r->output, r->inputs.paths[i])) {
 			skipped++;
 		} else {
 			enum image_outcome outcome = do_image(r, i);
@@ -414,7 +428,7 @@ static int run_ground(struct run *r)
 	r->options.short_side = g->short_side;
 	r->options.long_side = g->long_side;
 	r->options.max_detections = g->max_detections;
-	if (!output_open(&r->output, g, r->prompt))
+	if (!output_open(&r->output, g, r->prompt, &r->inputs))
 		return EXIT_USAGE;
 	int status = do_images(r);
 	return output_close(&r->output) ? status : EXIT_SOME_FAILED;

@@ -40,6 +40,12 @@ void full_caption_free(struct full_caption *c);
 
 /* ---- ground_output.c ---- */
 
+/* An image that an earlier run has done, and whether an image of this run has claimed it. */
+struct done_image {
+	char *image;
+	bool taken;
+};
+
 struct output {
 	const struct ground_settings *settings;
 	const struct glip_prompt *prompt;
@@ -48,13 +54,18 @@ struct output {
 	char *part;           /* "FILE.part", where lines are collected; NULL: stdout */
 	struct json_out line, categories;
 	uint64_t written;     /* COCO: results so far */
-	char **done;          /* sorted paths that the output already holds (--resume) */
+	struct json_out prompt_text; /* caption and labels, the same in every line */
+	bool ids_from_names;  /* COCO: image ids are the numbers in their names */
+	bool broken;          /* a write failed */
+	struct done_image *done; /* what the output already holds (--resume), sorted */
 	size_t done_count;
 };
 
-bool output_open(struct output *o, const struct ground_settings *g, const struct glip_prompt *prompt);
-/* Whether the output already holds this image. */
-bool output_holds(const struct output *o, const char *path);
+/* inputs: all images of the run, of every shard. */
+bool output_open(struct output *o, const struct ground_settings *g, const struct glip_prompt *prompt,
+                 const struct input_list *inputs);
+/* Whether the output already holds this image; each line it holds counts for one. */
+bool output_take_done(struct output *o, const char *path);
 /* One image's result; index counts all images from 0. */
 bool output_write(struct output *o, const char *path, size_t index, const struct glip_image *image,
                   const struct glip_result *result);

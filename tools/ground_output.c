@@ -10,9 +10,9 @@
 
 /* ---- What an earlier run left (--resume) ------------------------------------------------------------------------------ */
 
-static int by_text(const void *a, const void *b)
+static int by_image(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	return strcmp(((const struct done_image *)a)->image, ((const struct done_image *)b)->image);
 }
 
 /* The value of the "image" member that each of our lines begins with, unescaped in place; NULL for a foreign line. */
@@ -52,7 +52,7 @@ static bool remember(struct output *o, const char *path)
 {
 	if ((o->done_count & (o->done_count - 1)) == 0) {
 		size_t room = o->done_count != 0 ? o->done_count * 2 : 1;
-		char **done = realloc(o->done, room * sizeof *done);
+		struct done_image *done = realloc(o->done, room * sizeof *done);
 		if (done == NULL)
 			return false;
 		o->done = done;
@@ -60,8 +60,32 @@ static bool remember(struct output *o, const char *path)
 	char *copy = strdup(path);
 	if (copy == NULL)
 		return false;
-	o->done[o->done_count++] = copy;
+	o->done[o->done_count++] = (struct done_image){copy, false};
 	return true;
+}
+
+/* What every line of this prompt holds between the image's size and its detections: an earlier line without it tells
+ * of other words, and its labels are not ours. */
+static bool make_prompt_text(struct output *o)
+{
+	struct json_out *j = &o->prompt_text;
+	json_raw(j, ",\"caption\":");
+	json_string(j, o->caption.text);
+	json_raw(j, ",\"labels\":[");
+	for (size_t i = 0; i < glip_prompt_label_count(o->prompt); i++) {
+		const struct glip_label *l = glip_prompt_label(o->prompt, i);
+		int shift = o->caption.shift[glip_prompt_label_chunk(o->prompt, i)];
+		json_format(j, "%s{\"id\":%zu,\"text\":", i > 0 ? "," : "", i + 1);
+		json_string(j, l->text);
+		json_raw(j, ",\"spans\":[");
+		for (size_t s = 0; s < l->span_count; s++)
+			json_format(j, "%s[%d,%d]", s > 0 ? "," : "", l->spans[s].begin + shift, l->spans[s].end + shift);
+		json_raw(j, (l->flags & GLIP_LABEL_NEGATIVE) != 0 ? "],\"negative\":true}" : "]}");
+	}
+	json_raw(j, "],\"detections\":[");
+	if (j->failed)
+		say("out of memory for the labels");
+	return !j->failed;
 }
 
 /* Copies the complete lines of an earlier output to the new one and remembers their images. A line torn by a crash is
@@ -71,29 +95,53 @@ static bool take_over(struct output *o, FILE *earlier)
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t n;
-	bool ok = true;
-	while (ok && (n = getline(&line, &room, earlier)) > 0) {
+	const char *fault = NULL;
+	while (fault == NULL && (n = getline(&line, &room, earlier)) > 0) {
 		if (n < 3 || line[n - 1] != '\n' || line[n - 2] != '}')
 			continue;
-		ok = fwrite(line, 1, (size_t)n, o->stream) == (size_t)n;
+		if (fwrite(line, 1, (size_t)n, o->stream) != (size_t)n) {
+			fault = strerror(errno);
+			break;
+		}
+		bool ours = strstr(line, o->prompt_text.text) != NULL;
 		const char *image = line_image(line);
-		if (ok && image != NULL)
-			ok = remember(o, image);
+		if (image != NULL && !ours)
+			fault = "they are of other words; give another --json FILE or leave out --resume";
+		else if (image != NULL && !remember(o, image))
+			fault = "out of memory";
 	}
 	free(line);
-	if (!ok)
-		say("cannot take over the earlier results: %s", strerror(errno));
+	if (fault != NULL)
+		say("%s: cannot go on from the earlier results: %s", o->settings->json, fault);
 	if (o->done_count > 0)
-		qsort(o->done, o->done_count, sizeof *o->done, by_text);
-	return ok;
+		qsort(o->done, o->done_count, sizeof *o->done, by_image);
+	return fault == NULL;
 }
 
-bool output_holds(const struct output *o, const char *path)
+bool output_take_done(struct output *o, const char *path)
 {
-	char *key = strdup(path);
-	bool found = key != NULL && o->done_count > 0 &&
-	             bsearch(&key, o->done, o->done_count, sizeof *o->done, by_text) != NULL;
-	free(key);
+	if (o->done_count == 0)
+		return false;
+	/* Compared as a line would hold it: a name that is not UTF-8 is written with replacement characters. */
+	struct json_out key = {0};
+	json_raw(&key, "{\"image\":");
+	json_string(&key, path);
+	const char *image = key.failed ? NULL : line_image(key.text);
+	size_t low = 0, high = o->done_count;
+	while (image != NULL && low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(o->done[middle].image, image) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	/* Each line stands for one turn: an image given twice has two. */
+	bool found = false;
+	for (; image != NULL && !found && low < o->done_count && strcmp(o->done[low].image, image) == 0; low++) {
+		found = !o->done[low].taken;
+		o->done[low].taken = true;
+	}
+	json_free(&key);
 	return found;
 }
 
@@ -134,45 +182,78 @@ static bool open_file(struct output *o, const char *path, bool resume)
 		if (ok)
 			ok = take_over(o, earlier) && fflush(o->stream) == 0 && rename(fresh, o->part) == 0;
 		fclose(earlier);
+		if (!ok && o->stream != NULL) {
+			fclose(o->stream);
+			o->stream = NULL;
+			remove(fresh);
+		}
 	}
 	free(fresh);
 	return ok;
 }
 
-bool output_open(struct output *o, const struct ground_settings *g, const struct glip_prompt *prompt)
+static void output_free(struct output *o)
+{
+	for (size_t i = 0; i < o->done_count; i++)
+		free(o->done[i].image);
+	free(o->done);
+	free(o->part);
+	json_free(&o->prompt_text);
+	json_free(&o->line);
+	json_free(&o->categories);
+	full_caption_free(&o->caption);
+	*o = (struct output){0};
+}
+
+/* COCO names its files by their ids, "000000000139.jpg". 0 for any other name. */
+static unsigned long long id_in_name(const char *path)
+{
+	const char *name = base_name(path);
+	size_t digits = strspn(name, "0123456789");
+	return digits > 0 && digits < 19 && name[digits] == '.' ? strtoull(name, NULL, 10) : 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	unsigned long long x = *(const unsigned long long *)a, y = *(const unsigned long long *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* Whether every image has an id in its name and no two the same: else images are numbered by their turn. */
+static bool names_are_ids(const struct input_list *inputs)
+{
+	unsigned long long *ids = malloc((inputs->count + 1) * sizeof *ids);
+	bool yes = ids != NULL;
+	for (size_t i = 0; yes && i < inputs->count; i++) {
+		ids[i] = id_in_name(inputs->paths[i]);
+		yes = ids[i] != 0;
+	}
+	if (yes)
+		qsort(ids, inputs->count, sizeof *ids, by_id);
+	for (size_t i = 1; yes && i < inputs->count; i++)
+		yes = ids[i] != ids[i - 1];
+	free(ids);
+	return yes;
+}
+
+bool output_open(struct output *o, const struct ground_settings *g, const struct glip_prompt *prompt,
+                 const struct input_list *inputs)
 {
 	*o = (struct output){.settings = g, .prompt = prompt};
-	if (!full_caption_make(g, prompt, &o->caption))
-		return false;
-	if (g->json == NULL)
-		return true;
-	if (strcmp(g->json, "-") == 0)
+	bool ok = full_caption_make(g, prompt, &o->caption) && make_prompt_text(o);
+	o->ids_from_names = g->format == FORMAT_COCO && names_are_ids(inputs);
+	if (ok && g->json != NULL && strcmp(g->json, "-") == 0)
 		o->stream = stdout;
-	else if (!open_file(o, g->json, g->resume))
-		return false;
-	if (g->format == FORMAT_COCO)
+	else if (ok && g->json != NULL)
+		ok = open_file(o, g->json, g->resume);
+	if (!ok)
+		output_free(o);
+	else if (g->format == FORMAT_COCO)
 		fputc('[', o->stream);
-	return true;
+	return ok;
 }
 
 /* ---- One image -------------------------------------------------------------------------------------------------------- */
-
-static void json_labels(struct output *o)
-{
-	struct json_out *j = &o->line;
-	json_raw(j, "\"labels\":[");
-	for (size_t i = 0; i < glip_prompt_label_count(o->prompt); i++) {
-		const struct glip_label *l = glip_prompt_label(o->prompt, i);
-		int shift = o->caption.shift[glip_prompt_label_chunk(o->prompt, i)];
-		json_format(j, "%s{\"id\":%zu,\"text\":", i > 0 ? "," : "", i + 1);
-		json_string(j, l->text);
-		json_raw(j, ",\"spans\":[");
-		for (size_t s = 0; s < l->span_count; s++)
-			json_format(j, "%s[%d,%d]", s > 0 ? "," : "", l->spans[s].begin + shift, l->spans[s].end + shift);
-		json_raw(j, (l->flags & GLIP_LABEL_NEGATIVE) != 0 ? "],\"negative\":true}" : "]}");
-	}
-	json_raw(j, "]");
-}
 
 static void json_line(struct output *o, const char *path, const struct glip_image *image,
                       const struct glip_result *result)
@@ -180,11 +261,8 @@ static void json_line(struct output *o, const char *path, const struct glip_imag
 	struct json_out *j = &o->line;
 	json_raw(j, "{\"image\":");
 	json_string(j, path);
-	json_format(j, ",\"width\":%d,\"height\":%d,\"caption\":", image->width, image->height);
-	json_string(j, o->caption.text);
-	json_raw(j, ",");
-	json_labels(o);
-	json_raw(j, ",\"detections\":[");
+	json_format(j, ",\"width\":%d,\"height\":%d", image->width, image->height);
+	json_raw(j, o->prompt_text.text);
 	for (size_t i = 0; i < glip_result_count(result); i++) {
 		const struct glip_detection *d = glip_result_detection(result, i);
 		json_format(j, "%s{\"label\":%zu,\"text\":", i > 0 ? "," : "", d->label + 1);
@@ -204,21 +282,11 @@ static void json_line(struct output *o, const char *path, const struct glip_imag
 	            t->preprocess_ms, t->backbone_ms, t->text_ms, t->head_ms, t->boxes_ms, t->total_ms);
 }
 
-/* COCO names its files by their ids ("000000000139.jpg"); any other file has the number of its turn. */
-static unsigned long long coco_image_id(const char *path, size_t index)
-{
-	const char *name = base_name(path);
-	size_t digits = strspn(name, "0123456789");
-	if (digits > 0 && digits < 19 && name[digits] == '.')
-		return strtoull(name, NULL, 10);
-	return (unsigned long long)index + 1;
-}
-
 static void coco_results(struct output *o, const char *path, size_t index, const struct glip_image *image,
                          const struct glip_result *result)
 {
 	struct json_out *j = &o->line;
-	unsigned long long id = coco_image_id(path, index);
+	unsigned long long id = o->ids_from_names ? id_in_name(path) : (unsigned long long)index + 1;
 	for (size_t i = 0; i < glip_result_count(result); i++) {
 		const struct glip_detection *d = glip_result_detection(result, i);
 		json_format(j, "%s\n{\"image_id\":%llu,\"category_id\":%zu,\"bbox\":[", o->written++ > 0 ? "," : "", id,
@@ -276,12 +344,20 @@ static void print_table(const struct output *o, const char *path, const struct g
 	}
 }
 
+static const char *stream_name(const struct output *o)
+{
+	return o->stream == stdout ? "to standard output" : o->settings->json;
+}
+
 bool output_write(struct output *o, const char *path, size_t index, const struct glip_image *image,
                   const struct glip_result *result)
 {
 	if (o->stream == NULL) {
 		print_table(o, path, image, result);
-		return fflush(stdout) == 0;
+		if (fflush(stdout) == 0)
+			return true;
+		say("cannot write to standard output: %s", strerror(errno));
+		return false;
 	}
 	json_clear(&o->line);
 	if (o->settings->format == FORMAT_COCO)
@@ -294,7 +370,8 @@ bool output_write(struct output *o, const char *path, size_t index, const struct
 	}
 	size_t n = o->line.length;
 	if (n != 0 && (fwrite(o->line.text, 1, n, o->stream) != n || fflush(o->stream) != 0)) {
-		say("cannot write %s: %s", o->settings->json, strerror(errno));
+		say("cannot write %s: %s", stream_name(o), strerror(errno));
+		o->broken = true;
 		return false;
 	}
 	return true;
@@ -336,31 +413,44 @@ static bool write_categories(struct output *o)
 	return ok;
 }
 
+/* Ends the stream and moves what was collected to its name. After a failed write FILE stays what it was, and the part
+ * is what --resume goes on from. */
+static bool close_stream(struct output *o)
+{
+	bool ok = !o->broken && fflush(o->stream) == 0;
+	if (o->stream == stdout && !ok && !o->broken)
+		say("cannot write %s: %s", stream_name(o), strerror(errno));
+	if (o->stream == stdout)
+		return ok;
+	ok = ok && (o->part == NULL || fsync(fileno(o->stream)) == 0);
+	int reason = errno;
+	if (fclose(o->stream) != 0 && ok) {
+		reason = errno;
+		ok = false;
+	}
+	if (ok && o->part != NULL && rename(o->part, o->settings->json) != 0) {
+		reason = errno;
+		ok = false;
+	}
+	if (!ok && !o->broken)
+		say("cannot write %s: %s", stream_name(o), strerror(reason));
+	if (!ok && o->part != NULL && o->settings->format == FORMAT_JSONL)
+		say("the results so far are in %s", o->part);
+	else if (!ok && o->part != NULL)
+		remove(o->part);
+	return ok;
+}
+
 bool output_close(struct output *o)
 {
 	bool ok = true;
 	if (o->stream != NULL) {
-		if (o->settings->format == FORMAT_COCO) {
+		if (o->settings->format == FORMAT_COCO)
 			fputs("]\n", o->stream);
+		ok = close_stream(o);
+		if (ok && o->settings->format == FORMAT_COCO)
 			ok = write_categories(o);
-		}
-		bool flushed = fflush(o->stream) == 0;
-		if (o->stream != stdout) {
-			flushed = (o->part == NULL || fsync(fileno(o->stream)) == 0) && flushed;
-			flushed = fclose(o->stream) == 0 && flushed;
-			flushed = flushed && (o->part == NULL || rename(o->part, o->settings->json) == 0);
-		}
-		if (!flushed)
-			say("cannot write %s: %s", o->settings->json, strerror(errno));
-		ok = ok && flushed;
 	}
-	for (size_t i = 0; i < o->done_count; i++)
-		free(o->done[i]);
-	free(o->done);
-	free(o->part);
-	json_free(&o->line);
-	json_free(&o->categories);
-	full_caption_free(&o->caption);
-	*o = (struct output){0};
+	output_free(o);
 	return ok;
 }
