@@ -126,6 +126,11 @@ endef
 $(foreach t,$(TEST_SRC),$(eval $(call test_program,$(t))))
 
 $(foreach t,$(filter-out %/make_model.c,$(HELPER_SRC)),$(eval $(call test_program,$(t))))
+# The demo needs this one and must do without the tests' library.
+$(OUT)/tests/make_model: $(call obj,tests/cli/make_model.c tests/support/rule_weights.c tests/support/json.c) $(OUT)/libglip.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 tests: $(TESTS) $(HELPERS)
 

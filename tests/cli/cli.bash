@@ -22,7 +22,7 @@ pass() { echo "ok $1"; }
 fail() {
 	echo "not ok $1${2:+: $2}"
 	failures=$((failures + 1))
-	[ -s "$tmp/out" ] && head -c 2000 "$tmp/out" | sed 's/^/#   out: /'
+	[ -s "$tmp/out" ] && head -c 2000 "$tmp/out" | cut -c 1-300 | sed 's/^/#   out: /'
 	[ -s "$tmp/err" ] && head -c 2000 "$tmp/err" | sed 's/^/#   err: /'
 }
 
