@@ -181,7 +181,7 @@ install: all
 	install -m 755 $(OUT)/libglip.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libglip.so.$(VERSION)
 	ln -sf libglip.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libglip.so.$(SOVERSION)
 	ln -sf libglip.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libglip.so
-	install -m 644 $(OUT)/libglip.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/libglip.pc
+	sed 's|^prefix=.*|prefix=$(PREFIX)|' $(OUT)/libglip.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libglip.pc
 	for f in $(wildcard weights/*.gguf); do install -m 644 $$f $(DESTDIR)$(PREFIX)/share/glip/ || exit 1; done
 
 uninstall:
