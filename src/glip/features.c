@@ -114,9 +114,10 @@ enum glip_status glip_features_create(struct glip_session *session, const struct
                                       const struct glip_ground_options *options, struct glip_features **out,
                                       struct glip_error *err)
 {
+	if (out != NULL)
+		*out = NULL;
 	if (session == NULL || out == NULL)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "glip_features_create: %s is NULL", out == NULL ? "out" : "session");
-	*out = NULL;
 	struct glip_ground_options o;
 	TRY(glip__ground_options(&o, options, err));
 	struct encoded_image encoded;

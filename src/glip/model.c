@@ -6,6 +6,8 @@
 #include "base/cpu.h"
 #include "glip/options.h"
 
+enum { PROMPT_ROWS = 1000 }; /* rpn.tunable_linear: tokens that prompt tuning learns something for */
+
 void glip_model_options_init(struct glip_model_options *options)
 {
 	*options = (struct glip_model_options){.struct_size = sizeof *options};
@@ -61,8 +63,12 @@ static enum glip_status bind_head(struct glip_model *m, struct binder *b, struct
 		glip__dyconv_bind(&m->layers[i].image, b, prefix, m->channels, groups);
 	}
 	glip__grounding_bind(&m->grounding, b, m->channels, m->hidden);
-	if (glip__bind_has(b, "head.prompt.weight"))
-		m->prompt_tuning = glip__bind_matrix(b, 1000, m->hidden, "head.prompt.weight");
+	if (glip__bind_has(b, "head.prompt.weight")) {
+		m->prompt_tuning = glip__bind_matrix(b, PROMPT_ROWS, m->hidden, "head.prompt.weight");
+		if (m->max_tokens > PROMPT_ROWS)
+			glip__binder_note(b, "glip.bert.max_tokens is %d, but head.prompt.weight has %d rows", m->max_tokens,
+			                  PROMPT_ROWS);
+	}
 	return GLIP_OK;
 }
 
@@ -152,10 +158,12 @@ void glip_model_free(struct glip_model *m)
 
 enum glip_status glip_model_get_info(const struct glip_model *model, struct glip_model_info *info)
 {
-	if (model == NULL || info == NULL || info->struct_size != sizeof *info)
+	/* A program built against an earlier version has a shorter struct: it gets the fields that it knows. */
+	if (model == NULL || info == NULL || info->struct_size < sizeof info->struct_size ||
+	    info->struct_size > sizeof *info)
 		return GLIP_ERR_ARGUMENT;
-	*info = (struct glip_model_info){
-		.struct_size = sizeof *info,
+	struct glip_model_info all = {
+		.struct_size = info->struct_size,
 		.variant = model->name,
 		.max_tokens = model->max_tokens,
 		.channels = model->channels,
@@ -164,6 +172,7 @@ enum glip_status glip_model_get_info(const struct glip_model *model, struct glip
 		.parameters = model->parameters,
 		.file_bytes = glip__weights_file_size(model->weights),
 	};
+	memcpy(info, &all, all.struct_size);
 	return GLIP_OK;
 }
 

@@ -44,9 +44,10 @@ enum glip_status glip_prompt_caption(struct glip_session *session, const char *c
                                      const struct glip_prompt_options *options, struct glip_prompt **out,
                                      struct glip_error *err)
 {
+	if (out != NULL)
+		*out = NULL;
 	if (out == NULL || session == NULL)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "glip_prompt_caption: %s is NULL", out == NULL ? "out" : "session");
-	*out = NULL;
 	struct glip_prompt_options o;
 	glip_prompt_options_init(&o);
 	TRY(OPTIONS_COPY(&o, options, "glip_prompt_options", err));

@@ -203,12 +203,14 @@ void glip_phrases_free(struct glip_phrases *phrases)
 
 const struct glip_phrase *glip_phrases_list(const struct glip_phrases *phrases, size_t *count)
 {
-	*count = phrases != NULL ? phrases->phrase_count : 0;
+	if (count != NULL)
+		*count = phrases != NULL ? phrases->phrase_count : 0;
 	return phrases != NULL ? phrases->phrases : NULL;
 }
 
 const struct glip_word *glip_phrases_words(const struct glip_phrases *phrases, size_t *count)
 {
-	*count = phrases != NULL ? phrases->word_count : 0;
+	if (count != NULL)
+		*count = phrases != NULL ? phrases->word_count : 0;
 	return phrases != NULL ? phrases->words : NULL;
 }
