@@ -28,6 +28,7 @@ OPT_debug := -O0 -g3
 OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -g -fsanitize=thread
 OPT_coverage := -O0 -g --coverage
+OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT := $(OPT_$(FLAVOR))
 # No contraction: the same sums in every build; fused multiply-adds are written as such.
 CFLAGS_ALL := -std=c11 -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -fPIC -fvisibility=hidden -fno-math-errno \
@@ -51,6 +52,7 @@ SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 TEST_SRC := $(sort $(wildcard tests/kernels/test_*.c tests/unit/test_*.c tests/golden/test_*.c tests/robust/test_*.c))
 # What the tests of the program call.
 HELPER_SRC := $(sort $(wildcard tests/cli/*.c))
+FUZZ_SRC := $(sort $(wildcard fuzz/fuzz_*.c) fuzz/seeds.c)
 BENCH_SRC := $(sort $(wildcard bench/*.c))
 EXAMPLE_SRC := $(sort $(wildcard examples/*.c))
 
@@ -60,7 +62,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all demo test check bench install uninstall clean help deps deps-test tests examples format
+.PHONY: all demo fuzz test check bench install uninstall clean help deps deps-test tests examples format
 .SECONDARY:
 
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
@@ -76,6 +78,7 @@ $(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
 $(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
 $(OBJ)/tests/%.o: INC := -Itests -Itools
 $(OBJ)/bench/%.o: INC := -Itests
+$(OBJ)/fuzz/%.o: INC := -Itests -Itools -Ifuzz
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
@@ -116,9 +119,12 @@ $(OUT)/libglip.pc: Makefile
 # Functions of the C library that a test puts itself in front of (the linker's --wrap).
 WRAP_test_io_failures := open read pread mmap fstat fsync rename close fdopen fwrite fseek fflush fclose pthread_create
 
+# Objects that only one test needs.
+MORE_test_fuzz_replay := $(call obj,$(FUZZ_SRC))
+
 # The folder of a test is part of its object's path, its name is unique.
 define test_program
-$(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(call obj,$(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+$(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(MORE_$(notdir $(basename $(1)))) $(call obj,$(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
 	$$(Q)$$(LINK) -o $$@ $$^ $$(WRAP_$(notdir $(basename $(1))):%=-Wl,--wrap=%) -lcmocka $$(LIBS)
@@ -137,6 +143,32 @@ tests: $(TESTS) $(HELPERS)
 test: deps-test
 	@$(MAKE) --no-print-directory all tests
 	@scripts/run-tests $(OUT)
+
+# ---- Fuzzing: libFuzzer, so clang; each target for FUZZ_SECONDS, its finds in build/fuzz/TARGET ------------------------
+FUZZ_TARGETS ?= gguf model checkpoint convert pickle json image wordpiece tagger phrases ground
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS ?= -timeout=10 -rss_limit_mb=1024 -print_final_stats=1
+FUZZ_OUT := build/fuzz
+
+fuzz: deps-test
+	@$(MAKE) --no-print-directory CC=clang FLAVOR=fuzz $(FUZZ_TARGETS:%=$(FUZZ_OUT)/fuzz_%) $(FUZZ_OUT)/make_seeds
+	@for t in $(FUZZ_TARGETS); do scripts/fuzz $(FUZZ_OUT) $$t $(FUZZ_SECONDS) $(FUZZ_FLAGS) || exit 1; done
+
+ifeq ($(FLAVOR),fuzz)
+$(OBJ)/fuzz/entry_%.o: fuzz/entry.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(INC) -DFUZZ_TARGET=fuzz_$* -c $< -o $@
+
+$(FUZZ_OUT)/fuzz_%: $(OBJ)/fuzz/entry_%.o $(call obj,$(FUZZ_SRC) $(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -g -pthread -fsanitize=address,undefined,fuzzer -o $@ $^ -lcmocka $(LIBS)
+
+$(FUZZ_OUT)/make_seeds: $(call obj,fuzz/make_seeds.c $(FUZZ_SRC) $(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -g -pthread -fsanitize=address,undefined -o $@ $^ -lcmocka $(LIBS)
+endif
 
 # ---- Dependencies: installed with apt where possible, named where not ------------------------------------------------
 deps:
@@ -199,6 +231,7 @@ help:
 		'make check      include rules, exported symbols, warnings as errors (gcc, clang), formatting, each CPU mask' \
 		'make examples   the programs of examples/' 'make format     lay out all C files with clang-format' \
 		'make bench      timings of kernels and of the whole model' \
+		'make fuzz       each fuzz target for FUZZ_SECONDS (60), with clang' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
 		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'
 

@@ -16,15 +16,20 @@ const char tiny_vocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n.\n,\na\ncat
 enum { TINY_VOCAB = 24 };
 
 static const struct rule_config config = {
-	.name = "tiny", .embed_dim = 8, .depths = {2, 1, 1, 1}, .heads = {1, 2, 2, 4}, .window = 3, .vocab = TINY_VOCAB,
-	.hidden = 16, .layers = 1, .bert_heads = 2, .intermediate = 32, .channels = 16, .head_layers = 1, .fusion = true,
-	.fusion_dim = 16, .fusion_heads = 2, .groups = 4,
+	.name = "tiny", .embed_dim = 4, .depths = {2, 1, 1, 1}, .heads = {1, 2, 2, 4}, .window = 3, .vocab = TINY_VOCAB,
+	.hidden = 8, .layers = 1, .bert_heads = 2, .intermediate = 16, .channels = 8, .head_layers = 1, .fusion = true,
+	.fusion_dim = 16, .fusion_heads = 8, .groups = 2,
 };
-const char *const tiny_settings[TINY_SETTINGS] = {"bert.heads=2", "head.groups=4"};
+const char *const tiny_settings[TINY_SETTINGS] = {"bert.heads=2", "head.groups=2"};
+
+bool tiny_model_write_path(const char *path)
+{
+	return rule_model_write(path, &config, 3, tiny_vocabulary);
+}
 
 void tiny_model_write(const struct scratch_file *file)
 {
-	assert_true(rule_model_write(file->path, &config, 3, tiny_vocabulary));
+	assert_true(tiny_model_write_path(file->path));
 }
 
 /* ---- The checkpoint ---------------------------------------------------------------------------------------------- */

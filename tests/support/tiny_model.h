@@ -10,7 +10,9 @@ extern const char tiny_vocabulary[];
 extern const char *const tiny_settings[2];
 enum { TINY_SETTINGS = 2 };
 
-/* A model file of about 60 KB; fails the test where it cannot be written. */
+/* A model file of about 60 KB; false, with a line on stderr, where it cannot be written. */
+bool tiny_model_write_path(const char *path);
+/* The same; fails the test. */
 void tiny_model_write(const struct scratch_file *file);
 /* A checkpoint of the same shapes with other values, as safetensors. */
 void tiny_checkpoint_write(const struct scratch_file *file);
