@@ -2,8 +2,9 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
-enum { TAPS = 9, OFFSETS = 18, MAX_BRANCHES = 3 };
+enum { TAPS = 9, OFFSETS = 18, MAX_BRANCHES = 3, GRAIN_ROWS = 512 };
 
 static void bind_branch(struct dyconv_branch *out, struct binder *b, const char *prefix, const char *name, int64_t c)
 {
@@ -34,32 +35,89 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 	out->relu_up_bias = glip__bind_vector(b, 4 * c, "%s.relu.up.bias", prefix);
 }
 
-/* Where a level's taps look and how much they count: one convolution's output, read by all three branches. */
-struct sampling {
-	float *raw;        /* [positions, 27] channels 2k, 2k + 1: dy, dx of tap k */
-	float *modulation; /* [positions, 9] */
+/* One forward pass. A branch's convolution has the same weights at every level, so it is one product over the positions
+ * of all levels; position p of level l is row first[l] + p. */
+struct pass {
+	const struct dyconv *m;
+	struct ops *ops;
+	const struct feature_map *in;
+	size_t first[LEVELS + 1]; /* [LEVELS]: of all levels */
+	float *raw;        /* [first[LEVELS], 27] offsets: channels 2k, 2k + 1 are dy, dx of tap k; then what modulates */
+	float *modulation; /* [first[LEVELS], 9] */
+	float *same;       /* [first[LEVELS], C] */
+	float *fine;       /* [first[LEVELS] - first[1], C] of the levels but the first */
+	float *coarse;     /* likewise: what a level gives to the finer one, before it is up-sampled */
 };
 
 /* A branch's values at a level's size before its group norm, which is a factor and a shift per channel. */
 struct branch_values {
-	float *data;   /* [positions, C] */
-	float *scale;  /* [C] */
-	float *shift;  /* [C] */
+	const float *data; /* [positions, C] */
+	float *scale;      /* [C] */
+	float *shift;      /* [C] */
 };
 
-static enum glip_status sample_level(const struct dyconv *m, struct ops *ops, const struct feature_map *x,
-                                     struct sampling *s)
+static size_t positions_of(const struct feature_map *map)
 {
-	const size_t positions = (size_t)x->height * (size_t)x->width;
+	return (size_t)map->height * (size_t)map->width;
+}
 
-	if (!(s->raw = glip__ops_floats(ops, positions * (OFFSETS + TAPS))) ||
-	    !(s->modulation = glip__ops_floats(ops, positions * TAPS)))
+struct table_task {
+	const struct pass *pass;
+	int32_t *index; /* [rows, 9] */
+};
+
+/* Neighbours of rows [begin, end) for a plain 3x3 convolution. */
+static void index_rows(void *context, size_t begin, size_t end, int worker)
+{
+	const struct table_task *t = context;
+	const struct pass *d = t->pass;
+	int level = 0;
+
+	(void)worker;
+	for (size_t row = begin; row < end; row++) {
+		while (row >= d->first[level + 1])
+			level++;
+		const struct feature_map *map = &d->in[level];
+		const int at = (int)(row - d->first[level]), y = at / map->width, x = at % map->width;
+		for (int k = 0; k < TAPS; k++) {
+			const int ny = y + k / 3 - 1, nx = x + k % 3 - 1;
+			const bool inside = ny >= 0 && ny < map->height && nx >= 0 && nx < map->width;
+			t->index[row * TAPS + (size_t)k] = inside ? (int32_t)d->first[level] + ny * map->width + nx : -1;
+		}
+	}
+}
+
+static void copy_modulation(void *context, size_t begin, size_t end, int worker)
+{
+	const struct pass *d = context;
+
+	(void)worker;
+	for (size_t row = begin; row < end; row++)
+		memcpy(d->modulation + row * TAPS, d->raw + row * (OFFSETS + TAPS) + OFFSETS, TAPS * sizeof(float));
+}
+
+/* Where the taps of all levels look and how much they count: one convolution, read by all three branches. */
+static enum glip_status sample_levels(struct pass *d)
+{
+	const size_t rows = d->first[LEVELS];
+
+	if (!(d->raw = glip__ops_floats(d->ops, rows * (OFFSETS + TAPS))) ||
+	    !(d->modulation = glip__ops_floats(d->ops, rows * TAPS)))
 		return GLIP_ERR_NOMEM;
-	TRY(glip__conv2d(ops, x->data, x->height, x->width, x->channels, m->offset, m->offset_bias, 3, 1, 1, s->raw));
-	for (size_t p = 0; p < positions; p++)
-		for (size_t t = 0; t < TAPS; t++)
-			s->modulation[p * TAPS + t] = s->raw[p * (OFFSETS + TAPS) + OFFSETS + t];
-	return glip__sigmoid(ops, s->modulation, (int64_t)positions * TAPS, s->modulation);
+	struct arena_mark mark = glip__arena_mark(d->ops->arena);
+	struct table_task table = {d, glip__ops_alloc(d->ops, rows, TAPS * sizeof(int32_t))};
+	if (!table.index)
+		return GLIP_ERR_NOMEM;
+	glip__pool_run(d->ops->pool, index_rows, &table, rows, GRAIN_ROWS);
+	struct gemm g = {
+		.m = (int64_t)rows, .n = OFFSETS + TAPS, .k = d->m->offset.cols,
+		.a = {.data = d->in[0].data, .ld = d->m->channels, .index = table.index, .taps = TAPS},
+		.b = d->m->offset, .bias = d->m->offset_bias, .c = d->raw,
+	};
+	TRY(glip__gemm(d->ops, &g));
+	glip__pool_run(d->ops->pool, copy_modulation, d, rows, GRAIN_ROWS);
+	glip__arena_release(d->ops->arena, mark);
+	return glip__sigmoid(d->ops, d->modulation, (int64_t)rows * TAPS, d->modulation);
 }
 
 /* The first `count` elements of the channel-first buffer that holds what `x` [positions, row] holds. */
@@ -72,27 +130,73 @@ static void channel_first(const float *x, size_t positions, size_t row, size_t c
 	}
 }
 
-/* Deformable convolution of `x` to a [height, width] map; the points' offsets and modulation are set by the caller. */
-static enum glip_status deform_conv(struct ops *ops, const struct dyconv_branch *b, const struct feature_map *x,
-                                    struct deform_points *points, float *out)
+/* Sampling points of `to` from `from`, at `to`'s own offsets. */
+static enum glip_status near_points(const struct pass *d, int from, int to, int32_t *index, float *blend)
 {
-	struct arena_mark mark = glip__arena_mark(ops->arena);
-	const size_t positions = (size_t)points->out_height * (size_t)points->out_width;
+	struct deform_points points = {
+		.height = d->in[from].height, .width = d->in[from].width, .first_row = (int32_t)d->first[from],
+		.out_height = d->in[to].height, .out_width = d->in[to].width, .stride = from == to ? 1 : 2,
+		.offset = d->raw + d->first[to] * (OFFSETS + TAPS), .offset_row = OFFSETS + TAPS, .offset_step = 1,
+		.modulation = d->modulation + d->first[to] * TAPS, .modulation_row = TAPS, .modulation_step = 1,
+		.index = index, .blend = blend,
+	};
 
-	points->height = x->height;
-	points->width = x->width;
-	points->index = glip__ops_alloc(ops, positions * TAPS * 4, sizeof *points->index);
-	points->blend = glip__ops_floats(ops, positions * TAPS * 4);
-	if (!points->index || !points->blend)
+	return glip__deform_points(d->ops, &points);
+}
+
+/* Sampling points of `level` from itself, at the offsets of the finer level before it. */
+static enum glip_status coarse_points(const struct pass *d, int level, int32_t *index, float *blend)
+{
+	struct arena_mark mark = glip__arena_mark(d->ops->arena);
+	const struct feature_map *map = &d->in[level];
+	const size_t small = positions_of(map), large = positions_of(&d->in[level - 1]), finer = d->first[level - 1];
+	float *offset = glip__ops_floats(d->ops, OFFSETS * small);
+	float *modulation = glip__ops_floats(d->ops, TAPS * small);
+
+	if (!offset || !modulation)
 		return GLIP_ERR_NOMEM;
-	TRY(glip__deform_points(ops, points));
+	assert(small <= large);
+	/* WATCH: the original reads the larger level's channel-first buffers with the smaller output's strides: channel c
+	 * of output p is element c * small + p of the buffer, whatever channel and place that is. */
+	channel_first(d->raw + finer * (OFFSETS + TAPS), large, OFFSETS + TAPS, OFFSETS * small, offset);
+	channel_first(d->modulation + finer * TAPS, large, TAPS, TAPS * small, modulation);
+	struct deform_points points = {
+		.height = map->height, .width = map->width, .first_row = (int32_t)d->first[level],
+		.out_height = map->height, .out_width = map->width, .stride = 1,
+		.offset = offset, .offset_row = 1, .offset_step = (int64_t)small,
+		.modulation = modulation, .modulation_row = 1, .modulation_step = (int64_t)small,
+		.index = index, .blend = blend,
+	};
+	TRY(glip__deform_points(d->ops, &points));
+	glip__arena_release(d->ops->arena, mark);
+	return GLIP_OK;
+}
+
+/* The deformable convolution of a branch at the levels from `begin` on; out [rows of these levels, C]. */
+static enum glip_status convolve(const struct pass *d, const struct dyconv_branch *b, int begin, float *out)
+{
+	struct arena_mark mark = glip__arena_mark(d->ops->arena);
+	const size_t rows = d->first[LEVELS] - d->first[begin];
+	int32_t *index = glip__ops_alloc(d->ops, rows, TAPS * 4 * sizeof *index);
+	float *blend = glip__ops_floats(d->ops, rows * TAPS * 4);
+
+	if (!index || !blend)
+		return GLIP_ERR_NOMEM;
+	for (int level = begin; level < LEVELS; level++) {
+		const size_t skip = (d->first[level] - d->first[begin]) * TAPS * 4;
+		/* WATCH: the neighbours are read at the receiving level's offsets and modulations, not at their own. */
+		if (b == &d->m->coarse)
+			TRY(coarse_points(d, level, index + skip, blend + skip));
+		else
+			TRY(near_points(d, b == &d->m->fine ? level - 1 : level, level, index + skip, blend + skip));
+	}
 	struct gemm g = {
-		.m = (int64_t)positions, .n = b->weight.rows, .k = b->weight.cols,
-		.a = {.data = x->data, .ld = x->channels, .index = points->index, .taps = TAPS, .blend = points->blend},
+		.m = (int64_t)rows, .n = b->weight.rows, .k = b->weight.cols,
+		.a = {.data = d->in[0].data, .ld = d->m->channels, .index = index, .taps = TAPS, .blend = blend},
 		.b = b->weight, .bias = b->bias, .c = out,
 	};
-	TRY(glip__gemm(ops, &g));
-	glip__arena_release(ops->arena, mark);
+	TRY(glip__gemm(d->ops, &g));
+	glip__arena_release(d->ops->arena, mark);
 	return GLIP_OK;
 }
 
@@ -127,63 +231,45 @@ static enum glip_status group_norm(const struct dyconv *m, struct ops *ops, cons
 	return GLIP_OK;
 }
 
-/* The branch that reads the same level or the finer one: output at the level's own size. mean [C] receives the mean
- * over positions after the norm. */
-static enum glip_status near_branch(const struct dyconv *m, struct ops *ops, const struct dyconv_branch *b,
-                                    const struct feature_map *x, int stride, const struct sampling *s, int height,
-                                    int width, struct branch_values *out, float *mean)
+/* The branch that reads the same level or the finer one: x at the level's own size. mean [C] receives the mean over
+ * positions after the norm. */
+static enum glip_status near_branch(const struct pass *d, const struct dyconv_branch *b, const float *x,
+                                    size_t positions, struct branch_values *out, float *mean)
 {
-	struct arena_mark mark = glip__arena_mark(ops->arena);
-	double *raw_mean = glip__ops_alloc(ops, (size_t)m->channels, sizeof *raw_mean);
-	struct deform_points points = {
-		.out_height = height, .out_width = width, .stride = stride,
-		.offset = s->raw, .offset_row = OFFSETS + TAPS, .offset_step = 1,
-		.modulation = s->modulation, .modulation_row = TAPS, .modulation_step = 1,
-	};
+	struct arena_mark mark = glip__arena_mark(d->ops->arena);
+	double *raw_mean = glip__ops_alloc(d->ops, (size_t)d->m->channels, sizeof *raw_mean);
 
 	if (!raw_mean)
 		return GLIP_ERR_NOMEM;
-	TRY(deform_conv(ops, b, x, &points, out->data));
-	TRY(group_norm(m, ops, b, out->data, (int64_t)height * width, out->scale, out->shift, raw_mean));
-	for (int c = 0; c < m->channels; c++)
+	out->data = x;
+	TRY(group_norm(d->m, d->ops, b, x, (int64_t)positions, out->scale, out->shift, raw_mean));
+	for (int c = 0; c < d->m->channels; c++)
 		mean[c] = (float)raw_mean[c] * out->scale[c] + out->shift[c];
-	glip__arena_release(ops->arena, mark);
+	glip__arena_release(d->ops->arena, mark);
 	return GLIP_OK;
 }
 
-/* The branch that reads the coarser level: convolution at that level's size, then up-sampling to height x width. */
-static enum glip_status coarse_branch(const struct dyconv *m, struct ops *ops, const struct feature_map *x,
-                                      const struct sampling *s, int height, int width, struct branch_values *out,
-                                      float *mean)
+/* The branch that reads the coarser level: its convolution, at that level's size, is up-sampled to `level`'s. */
+static enum glip_status coarse_branch(const struct pass *d, int level, struct branch_values *out, float *mean)
 {
-	struct arena_mark mark = glip__arena_mark(ops->arena);
-	const size_t here = (size_t)height * (size_t)width, small = (size_t)x->height * (size_t)x->width;
-	float *offset = glip__ops_floats(ops, OFFSETS * small);
-	float *modulation = glip__ops_floats(ops, TAPS * small);
-	float *low = glip__ops_floats(ops, small * (size_t)m->channels); /* [small, C] */
-	double *sums = glip__ops_alloc(ops, 2 * (size_t)m->channels, sizeof *sums);
+	const struct feature_map *here = &d->in[level], *small = &d->in[level + 1];
+	const float *low = d->coarse + (d->first[level + 1] - d->first[1]) * (size_t)d->m->channels;
+	const int channels = d->m->channels;
+	float *large = glip__ops_floats(d->ops, positions_of(here) * (size_t)channels);
+	struct arena_mark mark = glip__arena_mark(d->ops->arena);
+	double *sums = glip__ops_alloc(d->ops, 2 * (size_t)channels, sizeof *sums);
 
-	if (!offset || !modulation || !low || !sums)
+	if (!large || !sums)
 		return GLIP_ERR_NOMEM;
-	assert(small <= here);
-	/* WATCH: the original reads the larger level's channel-first buffers with the smaller output's strides: channel c
-	 * of output p is element c * small + p of the buffer, whatever channel and place that is. */
-	channel_first(s->raw, here, OFFSETS + TAPS, OFFSETS * small, offset);
-	channel_first(s->modulation, here, TAPS, TAPS * small, modulation);
-	struct deform_points points = {
-		.out_height = x->height, .out_width = x->width, .stride = 1,
-		.offset = offset, .offset_row = 1, .offset_step = (int64_t)small,
-		.modulation = modulation, .modulation_row = 1, .modulation_step = (int64_t)small,
-	};
-	TRY(deform_conv(ops, &m->coarse, x, &points, low));
-	TRY(group_norm(m, ops, &m->coarse, low, (int64_t)small, out->scale, out->shift, sums));
+	out->data = large;
+	TRY(group_norm(d->m, d->ops, &d->m->coarse, low, (int64_t)positions_of(small), out->scale, out->shift, sums));
 	/* Up-sampling blends with weights that sum to 1, so the norm's factors may be applied after it. */
-	TRY(glip__upsample_bilinear(ops, low, x->height, x->width, m->channels, out->data, height, width));
+	TRY(glip__upsample_bilinear(d->ops, low, small->height, small->width, channels, large, here->height, here->width));
 	/* WATCH: the mean is over the up-sampled map; the small map's mean weighs its border differently. */
-	TRY(glip__column_sums(ops, out->data, (int64_t)here, m->channels, sums, sums + m->channels));
-	for (int c = 0; c < m->channels; c++)
-		mean[c] = (float)(sums[c] / (double)here) * out->scale[c] + out->shift[c];
-	glip__arena_release(ops->arena, mark);
+	TRY(glip__column_sums(d->ops, large, (int64_t)positions_of(here), channels, sums, sums + channels));
+	for (int c = 0; c < channels; c++)
+		mean[c] = (float)(sums[c] / (double)positions_of(here)) * out->scale[c] + out->shift[c];
+	glip__arena_release(d->ops->arena, mark);
 	return GLIP_OK;
 }
 
@@ -237,43 +323,39 @@ static enum glip_status rectifier_lines(const struct dyconv *m, struct ops *ops,
 	return GLIP_OK;
 }
 
-static enum glip_status new_values(struct ops *ops, size_t positions, size_t channels, struct branch_values *out)
+static enum glip_status new_values(struct ops *ops, size_t channels, struct branch_values *out)
 {
-	if (!(out->data = glip__ops_floats(ops, positions * channels)) || !(out->scale = glip__ops_floats(ops, channels)) ||
-	    !(out->shift = glip__ops_floats(ops, channels)))
-		return GLIP_ERR_NOMEM;
-	return GLIP_OK;
+	out->scale = glip__ops_floats(ops, channels);
+	out->shift = glip__ops_floats(ops, channels);
+	return out->scale && out->shift ? GLIP_OK : GLIP_ERR_NOMEM;
 }
 
-static enum glip_status level_forward(const struct dyconv *m, struct ops *ops, const struct feature_map in[LEVELS],
-                                      int level, float *out)
+/* The branches of a level, each after its norm, joined and rectified: out [positions, C]. */
+static enum glip_status join_level(const struct pass *d, int level, float *out)
 {
-	const int height = in[level].height, width = in[level].width, channels = m->channels;
-	const size_t positions = (size_t)height * (size_t)width;
+	const struct dyconv *m = d->m;
+	struct ops *ops = d->ops;
+	const size_t positions = positions_of(&d->in[level]), channels = (size_t)m->channels;
 	struct branch_values branches[MAX_BRANCHES];
-	struct sampling s;
 	int count = 0;
-	float *means = glip__ops_floats(ops, MAX_BRANCHES * (size_t)channels); /* [branch, C] */
-	float *shift = glip__ops_floats(ops, (size_t)channels);
-	float *mean = glip__ops_floats(ops, (size_t)channels);
-	float *lines = glip__ops_floats(ops, 4 * (size_t)channels); /* [a1, b1, a2, b2; C] */
+	float *means = glip__ops_floats(ops, MAX_BRANCHES * channels); /* [branch, C] */
+	float *shift = glip__ops_floats(ops, channels);
+	float *mean = glip__ops_floats(ops, channels);
+	float *lines = glip__ops_floats(ops, 4 * channels); /* [a1, b1, a2, b2; C] */
 
 	if (!means || !shift || !mean || !lines)
 		return GLIP_ERR_NOMEM;
-	TRY(sample_level(m, ops, &in[level], &s));
-	TRY(new_values(ops, positions, (size_t)channels, &branches[count]));
-	TRY(near_branch(m, ops, &m->same, &in[level], 1, &s, height, width, &branches[count], means));
+	for (int i = 0; i < MAX_BRANCHES; i++)
+		TRY(new_values(ops, channels, &branches[i]));
+	TRY(near_branch(d, &m->same, d->same + d->first[level] * channels, positions, &branches[count], means));
 	count++;
-	/* WATCH: the neighbours are read at this level's offsets and modulations, not at their own. */
 	if (level > 0) {
-		TRY(new_values(ops, positions, (size_t)channels, &branches[count]));
-		TRY(near_branch(m, ops, &m->fine, &in[level - 1], 2, &s, height, width, &branches[count],
-		                means + count * channels));
+		TRY(near_branch(d, &m->fine, d->fine + (d->first[level] - d->first[1]) * channels, positions, &branches[count],
+		                means + (size_t)count * channels));
 		count++;
 	}
 	if (level + 1 < LEVELS) {
-		TRY(new_values(ops, positions, (size_t)channels, &branches[count]));
-		TRY(coarse_branch(m, ops, &in[level + 1], &s, height, width, &branches[count], means + count * channels));
+		TRY(coarse_branch(d, level, &branches[count], means + (size_t)count * channels));
 		count++;
 	}
 	TRY(weigh_branches(m, ops, branches, count, means, shift, mean));
@@ -281,7 +363,7 @@ static enum glip_status level_forward(const struct dyconv *m, struct ops *ops, c
 	struct dyrelu_sum sum = {
 		.sources = count, .shift = shift,
 		.a1 = lines, .b1 = lines + channels, .a2 = lines + 2 * channels, .b2 = lines + 3 * channels,
-		.rows = (int64_t)positions, .channels = channels, .out = out,
+		.rows = (int64_t)positions, .channels = (int64_t)channels, .out = out,
 	};
 	for (int i = 0; i < count; i++) {
 		sum.source[i] = branches[i].data;
@@ -290,19 +372,45 @@ static enum glip_status level_forward(const struct dyconv *m, struct ops *ops, c
 	return glip__dyrelu_sum(ops, &sum);
 }
 
+static enum glip_status run(struct pass *d, struct feature_map out[LEVELS])
+{
+	const size_t rows = d->first[LEVELS], channels = (size_t)d->m->channels;
+
+	d->same = glip__ops_alloc(d->ops, rows, channels * sizeof *d->same);
+	d->fine = glip__ops_alloc(d->ops, rows - d->first[1], channels * sizeof *d->fine);
+	d->coarse = glip__ops_alloc(d->ops, rows - d->first[1], channels * sizeof *d->coarse);
+	if (!d->same || !d->fine || !d->coarse)
+		return GLIP_ERR_NOMEM;
+	TRY(sample_levels(d));
+	TRY(convolve(d, &d->m->same, 0, d->same));
+	TRY(convolve(d, &d->m->fine, 1, d->fine));
+	TRY(convolve(d, &d->m->coarse, 1, d->coarse));
+	for (int level = 0; level < LEVELS; level++) {
+		struct arena_mark mark = glip__arena_mark(d->ops->arena);
+
+		TRY(join_level(d, level, out[level].data));
+		glip__arena_release(d->ops->arena, mark);
+	}
+	return GLIP_OK;
+}
+
 enum glip_status glip__dyconv_forward(const struct dyconv *m, struct ops *ops, const struct feature_map in[LEVELS],
                                       struct feature_map out[LEVELS])
 {
-	for (int level = 0; level < LEVELS; level++) {
-		struct arena_mark mark = glip__arena_mark(ops->arena);
+	struct pass d = {.m = m, .ops = ops, .in = in};
 
+	for (int level = 0; level < LEVELS; level++) {
 		assert(in[level].channels == m->channels && out[level].channels == m->channels);
 		assert(out[level].height == in[level].height && out[level].width == in[level].width);
+		assert(in[level].data == in[0].data + d.first[level] * (size_t)m->channels);
 		assert(!level || (in[level].height == (in[level - 1].height + 1) / 2 &&
 		                  in[level].width == (in[level - 1].width + 1) / 2));
-		enum glip_status status = level_forward(m, ops, in, level, out[level].data);
-		glip__arena_release(ops->arena, mark);
-		TRY(status);
+		d.first[level + 1] = d.first[level] + positions_of(&in[level]);
 	}
-	return GLIP_OK;
+	if (d.first[LEVELS] > INT32_MAX)
+		return glip__fail(ops->err, GLIP_ERR_LIMIT, "the head's levels have %zu positions: too many", d.first[LEVELS]);
+	struct arena_mark mark = glip__arena_mark(ops->arena);
+	enum glip_status status = run(&d, out);
+	glip__arena_release(ops->arena, mark);
+	return status;
 }

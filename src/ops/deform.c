@@ -21,7 +21,7 @@ static void sample_point(const struct deform_points *d, float y, float x, float 
 		int row = (int)floor_y + (q >> 1), column = (int)floor_x + (q & 1);
 		if (row < 0 || row >= d->height || column < 0 || column >= d->width)
 			continue;
-		index[q] = row * d->width + column;
+		index[q] = d->first_row + row * d->width + column;
 		blend[q] = (q >> 1 ? part_y : 1 - part_y) * (q & 1 ? part_x : 1 - part_x) * modulation;
 	}
 }
@@ -47,7 +47,7 @@ enum glip_status glip__deform_points(struct ops *ops, const struct deform_points
 {
 	TRY(glip__ops_begin(ops));
 	if (d->height < 1 || d->width < 1 || d->out_height < 0 || d->out_width < 0 || d->stride < 1 ||
-	    (int64_t)d->height * d->width > INT32_MAX || (int64_t)d->out_height * d->stride > INT32_MAX - 4 ||
+	    d->first_row < 0 || (int64_t)d->height * d->width > INT32_MAX - d->first_row || (int64_t)d->out_height * d->stride > INT32_MAX - 4 ||
 	    (int64_t)d->out_width * d->stride > INT32_MAX - 4)
 		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "deformable sampling of a %dx%d map to %dx%d with stride %d",
 		                  d->height, d->width, d->out_height, d->out_width, d->stride);

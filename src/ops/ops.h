@@ -152,9 +152,11 @@ enum glip_status glip__dyrelu_sum(struct ops *ops, const struct dyrelu_sum *d);
  * factors are the bilinear weights times the modulation. A point outside (-1, height) x (-1, width) is 0; neighbours
  * outside count as 0 (torchvision deform_conv2d, padding 1). offset points at (dy, dx) pairs: that of output p, tap t
  * begins at offset[p * offset_row + 2 * t * offset_step], its dx offset_step further; modulation of p, t at
- * modulation[p * modulation_row + t * modulation_step]. */
+ * modulation[p * modulation_row + t * modulation_step]. The input's first position is row first_row of the left
+ * matrix's data. */
 struct deform_points {
 	int height, width, out_height, out_width, stride;
+	int32_t first_row;
 	const float *offset, *modulation;
 	int64_t offset_row, offset_step, modulation_row, modulation_step;
 	int32_t *index; /* [out, 9, 4] */
