@@ -132,8 +132,8 @@ def curriculum(progress, rng):
     """(width, height, sample mix) at a share of the training time: small crowded scenes and lists first."""
     if progress < 0.5:
         return 192, 192, dict(sentences=0.15, relations=0.1 if progress > 0.25 else 0.0, long_lists=0.1, crowd=1.8)
-    mix = dict(sentences=0.2, relations=0.2, long_lists=0.2, crowd=1.5)
-    if rng.random() < 0.55:
+    mix = dict(sentences=0.25, relations=0.12, long_lists=0.15, crowd=1.6)
+    if rng.random() < 0.65:
         return 192, 192, mix
     return rng.choice(SIDES), rng.choice(SIDES), mix
 
@@ -142,7 +142,7 @@ def parameters_of(model, bridge):
     return list(model.named_parameters()) + list(bridge.named_parameters("bridge"))
 
 
-def parameter_groups(named_parameters, rate):
+def parameter_groups(named_parameters, rate, text_scale=0.1):
     """The text's layers learn ten times slower than the rest, its word table does not; biases, norms and tables do not decay."""
     groups = {}
     for name, p in named_parameters:
@@ -150,7 +150,7 @@ def parameter_groups(named_parameters, rate):
         text = text and "word_embeddings" not in name
         decay = p.dim() > 1 and "embeddings" not in name and "bias_table" not in name
         groups.setdefault((text, decay), []).append(p)
-    return [dict(params=ps, scale=0.1 if text else 1.0, lr=rate, weight_decay=0.01 if decay else 0.0)
+    return [dict(params=ps, scale=text_scale if text else 1.0, lr=rate, weight_decay=0.01 if decay else 0.0)
             for (text, decay), ps in sorted(groups.items())]
 
 
@@ -171,13 +171,13 @@ def worker(rank, a, model, bridge, average, shared):
     encoder = Encoder(a.vocab)
     named_parameters = parameters_of(model, bridge)
     params = [p for _, p in named_parameters]
-    optimizer = torch.optim.AdamW(parameter_groups(named_parameters, a.rate), lr=a.rate, betas=(0.9, 0.99), foreach=True)
+    optimizer = torch.optim.AdamW(parameter_groups(named_parameters, a.rate, a.text_scale), lr=a.rate, betas=(0.9, 0.99), foreach=True)
+    scales = [g["scale"] for g in optimizer.param_groups]
     path = os.path.join(a.run, "checkpoint.pth")
     if os.path.exists(path):
         saved_state = torch.load(path, map_location="cpu").get("optimizer")
         if saved_state:
             optimizer.load_state_dict(saved_state)
-    scales = [g["scale"] for g in optimizer.param_groups]
     begun, before = time.time(), float(shared[0])
     total = before + a.end - begun
     seed = "train %d %d %d %d" % (a.seed, rank, shared[1], shared[2])       # a run that goes on sees new scenes
@@ -196,9 +196,9 @@ def worker(rank, a, model, bridge, average, shared):
         align, box, centre, _ = grounding_loss(out, boxes, owned, mask)
         early, late = bridge(model, trace, samples, rng)
         optimizer.zero_grad(set_to_none=True)
-        (align + box + centre + a.bridge * (early + late)).backward()
+        (align + box + centre + a.bridge * (1 - progress) * (early + late)).backward()
         norm = torch.nn.utils.clip_grad_norm_(params, a.clip)
-        rate = a.rate * min(1.0, (step + 1) / 100) * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
+        rate = a.rate * (1.0 if before else min(1.0, (step + 1) / 100)) * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
         for g, s in zip(optimizer.param_groups, scales):
             g["lr"] = rate * s
         optimizer.step()
@@ -255,6 +255,7 @@ def main():
     p.add_argument("--minutes", type=float)
     p.add_argument("--until", default="00:00", help="HH:MM, where --minutes is not given")
     p.add_argument("--rate", type=float, default=1.5e-3)
+    p.add_argument("--text-scale", type=float, default=0.1, help="rate of the text's layers, relative; more once words are learned")
     p.add_argument("--clip", type=float, default=1.0)
     p.add_argument("--bridge", type=float, default=0.5, help="weight of the auxiliary loss")
     p.add_argument("--batch", type=int, default=4, help="192-pixel scenes a process and step")
