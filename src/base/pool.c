@@ -13,9 +13,9 @@
 
 enum {
 	MAX_THREADS = 64,
-	/* Looks at the other side before sleeping: some twenty microseconds, what waking up costs. The jobs of a pass follow
-	 * each other within that time; after it a waiting thread costs nothing. */
-	SPINS = 1000
+	/* Looks at the other side before sleeping: below a tenth of a millisecond, the order of what waking up costs. The
+	 * jobs of a pass follow each other within that time; after it a waiting thread costs nothing. */
+	SPINS = 4000
 };
 
 /* Tells the core that this is a waiting loop. */
@@ -47,7 +47,8 @@ struct pool {
 	pthread_cond_t wake, done;
 	/* Changed under the lock; read without it only to see whether sleeping can be avoided. */
 	atomic_uint generation; /* one more per job */
-	atomic_int running;     /* workers that have not finished the current job */
+	atomic_int running;     /* workers that are in the current job */
+	bool open;              /* workers may still join it: one that wakes up too late is not waited for */
 	atomic_int stop;
 	int spins;
 	struct job job;
@@ -81,9 +82,14 @@ static void *worker_main(void *argument)
 		while (pool->generation == seen && !pool->stop)
 			pthread_cond_wait(&pool->wake, &pool->lock);
 		seen = pool->generation;
+		bool joins = pool->open;
+		if (joins)
+			pool->running++;
 		pthread_mutex_unlock(&pool->lock);
 		if (pool->stop)
 			return NULL;
+		if (!joins)
+			continue;
 		work(pool, start->worker);
 		pthread_mutex_lock(&pool->lock);
 		if (--pool->running == 0)
@@ -164,11 +170,14 @@ void glip__pool_run(struct pool *pool, pool_task task, void *context, size_t cou
 		return;
 	}
 	pthread_mutex_lock(&pool->lock);
-	pool->running = pool->threads - 1;
+	pool->open = true;
 	pool->generation++;
 	pthread_cond_broadcast(&pool->wake);
 	pthread_mutex_unlock(&pool->lock);
 	work(pool, 0);
+	pthread_mutex_lock(&pool->lock);
+	pool->open = false;
+	pthread_mutex_unlock(&pool->lock);
 	for (int i = 0; i < pool->spins && pool->running > 0; i++)
 		relax();
 	pthread_mutex_lock(&pool->lock);
