@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "commands.h"
 #include "convert/convert.h"
+#include "inputs.h"
 #include "command_line.h"
 #include "terminal.h"
 #include "vocab_data.h"
@@ -100,6 +101,9 @@ int cmd_convert(int argc, char **argv)
 
 	if (parsed == PARSE_OK && operands.count != 2) {
 		say("convert takes a checkpoint and the model file to write; see glip convert --help");
+	} else if (parsed == PARSE_OK && (same_file(operands.items[0], operands.items[1]) ||
+									  (vocab != NULL && same_file(vocab, operands.items[1])))) {
+		say("%s: the model file would replace what it is made from", operands.items[1]);
 	} else if (parsed == PARSE_OK) {
 		struct convert_options o = {.in = operands.items[0],
 									.out = operands.items[1],

@@ -300,12 +300,6 @@ static char *draw_path(const struct run *r, const char *image)
 	return path;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-	struct stat x, y;
-	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 static bool draw(const struct run *r, const char *image_path, const struct glip_image *image,
                  const struct glip_result *result)
 {

@@ -146,7 +146,15 @@ char *read_text_file(const char *path)
 		free(text);
 		return NULL;
 	}
+	if (strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+		memmove(text, text + 3, length - 2);
 	return text;
+}
+
+bool same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 const char *base_name(const char *path)

@@ -26,13 +26,18 @@ static void wipe(void)
 
 void say(const char *format, ...)
 {
+	char text[2048];
 	va_list args;
 	va_start(args, format);
-	wipe();
-	fputs("glip: ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+	/* Control characters of a file name must not reach the terminal. */
+	for (char *c = text; *c != '\0'; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7F)
+			*c = '?';
+	}
+	wipe();
+	fprintf(stderr, "glip: %s\n", text);
 }
 
 void progress_start(struct progress *p, const char *unit, uint64_t total, bool wanted)

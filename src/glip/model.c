@@ -87,6 +87,18 @@ static enum glip_status bind_blocks(struct glip_model *m, struct binder *b, stru
 	return bind_head(m, b, err);
 }
 
+/* All problems of the file, a message each: the error's message has room for the first few. */
+static void log_problems(const struct glip_model *m, const struct binder *b)
+{
+	const char *end = b->problems.length != 0 ? b->problems.data + b->problems.length : NULL, *line_end;
+	for (const char *line = b->problems.data; line < end; line = line_end + 1) {
+		line_end = memchr(line, '\n', (size_t)(end - line));
+		if (line_end == NULL)
+			line_end = end;
+		glip__log(&m->log, GLIP_LOG_ERROR, "%s: %.*s", glip__weights_path(m->weights), (int)(line_end - line), line);
+	}
+}
+
 static enum glip_status bind_model(struct glip_model *m, struct glip_error *err)
 {
 	const char *path = glip__weights_path(m->weights);
@@ -102,8 +114,7 @@ static enum glip_status bind_model(struct glip_model *m, struct glip_error *err)
 	enum glip_status status = bind_blocks(m, &b, err);
 	if (status == GLIP_OK)
 		status = glip__binder_finish(&b, err);
-	for (size_t i = 0; i < b.problem_count && m->log.fn != NULL && i == 0; i++)
-		glip__log(&m->log, GLIP_LOG_ERROR, "%s", b.problems.data);
+	log_problems(m, &b);
 	glip__binder_free(&b);
 	TRY(status);
 	for (size_t i = 0; i < glip__weights_count(m->weights); i++) {

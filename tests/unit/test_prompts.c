@@ -10,7 +10,7 @@
 #include "glip/prompt.h"
 #include "support/tiny_model.h"
 
-enum { SEP = 3, CAT = 8, DOG = 9, PROMPT_ROWS = 1000, HIDDEN = 16 };
+enum { SEP = 3, CAT = 8, PROMPT_ROWS = 1000, MOST_HIDDEN = 64 };
 
 struct world {
 	struct scratch_file file;
@@ -174,6 +174,17 @@ static void test_caption_past_the_end(void **state)
 	glip_prompt_free(p);
 }
 
+static void test_unknown_words(void **state)
+{
+	struct world *w = *state;
+	struct glip_prompt *p = NULL;
+
+	assert_int_equal(glip_prompt_labels(w->session, "a cat and a zebra", NULL, 0, NULL, &p, NULL), GLIP_OK);
+	assert_string_equal(glip_prompt_warning(p, 0), "the model does not know the word \"zebra\": it reads [UNK]");
+	assert_null(glip_prompt_warning(p, 1));
+	glip_prompt_free(p);
+}
+
 static void test_merged_phrases(void **state)
 {
 	struct world *w = *state;
@@ -198,19 +209,21 @@ static void test_merged_phrases(void **state)
 static void test_prompt_tuning(void **state)
 {
 	static const char *const names[] = {"cat", "dog"};
-	static float table[PROMPT_ROWS * HIDDEN];
+	static float table[PROMPT_ROWS * MOST_HIDDEN];
 	struct world *w = *state;
 	struct glip_prompt *plain = NULL, *tuned = NULL;
 
-	for (int i = 0; i < PROMPT_ROWS * HIDDEN; i++)
+	const int hidden = w->model->hidden;
+	assert_true(hidden <= MOST_HIDDEN);
+	for (int i = 0; i < PROMPT_ROWS * hidden; i++)
 		table[i] = (float)(i % 97) * 0.01f;
 	assert_int_equal(glip_prompt_classes(w->session, names, 2, NULL, &plain, NULL), GLIP_OK);
-	w->model->prompt_tuning = (struct matrix){table, PROMPT_ROWS, HIDDEN, DTYPE_F32};
+	w->model->prompt_tuning = (struct matrix){table, PROMPT_ROWS, hidden, DTYPE_F32};
 	assert_int_equal(glip_prompt_classes(w->session, names, 2, NULL, &tuned, NULL), GLIP_OK);
 	w->model->prompt_tuning = (struct matrix){0};
 	const struct prompt_chunk *a = &plain->chunks[0], *b = &tuned->chunks[0];
 	assert_int_equal(a->tokens, 5);
-	for (size_t i = 0; i < a->tokens * HIDDEN; i++)
+	for (size_t i = 0; i < a->tokens * (size_t)hidden; i++)
 		assert_float_equal(b->embedded[i], a->embedded[i] + table[i], 0.0f);
 	glip_prompt_free(plain);
 	glip_prompt_free(tuned);
@@ -385,6 +398,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_negatives_and_thresholds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mean_and_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caption_past_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unknown_words, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_merged_phrases, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_prompt_tuning, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_chunks_that_are_none, setup, teardown),

@@ -226,13 +226,16 @@ static enum glip_status apply_setting(const char *item, const struct model_sizes
 					  item);
 }
 
-static enum glip_status divides(const char *path, int64_t whole, const char *what, int64_t parts, const char *key,
-								struct glip_error *err)
+/* parts is 0 where nothing was said of text heads and the official rule gives no whole number. */
+static enum glip_status divides(const char *path, int64_t whole, int64_t parts, const char *key, struct glip_error *err)
 {
 	if (parts >= 1 && whole % parts == 0)
 		return GLIP_OK;
-	return glip__fail(err, GLIP_ERR_MODEL, "%s: the official models' %s does not divide %" PRId64 "; say --set %s=N",
-					  path, what, whole, key);
+	if (parts >= 1)
+		return glip__fail(err, GLIP_ERR_MODEL, "%s: %s=%" PRId64 " does not divide a width of %" PRId64 "; say --set %s=N",
+						  path, key, parts, whole, key);
+	return glip__fail(err, GLIP_ERR_MODEL, "%s: the official models' 64 channels a text head does not divide %" PRId64
+					  "; say --set %s=N", path, whole, key);
 }
 
 static enum glip_status check_sizes(const char *path, const struct model_sizes *m, struct glip_error *err)
@@ -245,10 +248,10 @@ static enum glip_status check_sizes(const char *path, const struct model_sizes *
 							  "%s: %" PRId64 " heads do not divide the %" PRId64 " channels of stage %d", path,
 							  m->heads[s], m->embed_dim << s, s);
 	}
-	TRY(divides(path, m->hidden, "64 channels a text head", m->bert_heads, "bert.heads", err));
+	TRY(divides(path, m->hidden, m->bert_heads, "bert.heads", err));
 	if (m->fusion)
-		TRY(divides(path, m->fusion_dim, "number of fusion heads (8)", m->fusion_heads, "fusion.heads", err));
-	TRY(divides(path, m->channels, "number of groups (16)", m->groups, "head.groups", err));
+		TRY(divides(path, m->fusion_dim, m->fusion_heads, "fusion.heads", err));
+	TRY(divides(path, m->channels, m->groups, "head.groups", err));
 	if (m->max_tokens > m->positions || m->max_tokens < 2)
 		return glip__fail(err, GLIP_ERR_ARGUMENT,
 						  "%s: %" PRId64 " tokens do not fit the %" PRId64 " positions of the text encoder", path,

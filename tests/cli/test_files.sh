@@ -1,5 +1,5 @@
 #!/bin/bash
-# What `glip ground` does to files: nothing is lost, and each line stands for the image that it names.
+# What the program does to files: nothing is lost, and each line of results stands for the image that it names.
 . tests/cli/cli.bash
 
 model=$tmp/model.gguf
@@ -74,5 +74,23 @@ check "the lines so far are kept" [ -s "$tmp/kept.jsonl.part" ]
 "$glip" ground $small $pictures/rgb.png >&- 2>"$tmp/err"
 check "a closed output" [ $? -eq 1 ]
 check "is named" grep -q 'standard output' "$tmp/err"
+
+# ---- Converting
+
+settings="$("$helpers/make_checkpoint" "$tmp/tiny.safetensors") --vocab $tmp/tiny.safetensors.txt"
+cp "$tmp/tiny.safetensors" "$tmp/before"
+refused "a model file over its checkpoint" 2 "replace" convert "$tmp/tiny.safetensors" "$tmp/tiny.safetensors" $settings
+check "the checkpoint is what it was" cmp -s "$tmp/tiny.safetensors" "$tmp/before"
+refused "a model file over its vocabulary" 2 "replace" convert "$tmp/tiny.safetensors" "$tmp/tiny.safetensors.txt" $settings
+refused "heads that do not divide" 2 "bert.heads=5 does not divide a width of" \
+	convert "$tmp/tiny.safetensors" "$tmp/x.gguf" $settings --set bert.heads=5
+
+# ---- Lists and names
+
+printf '\357\273\277cat\r\ndog\r\n' >"$tmp/bom.txt"
+good "a list with a byte order mark" ground -m "$model" --short-side 64 $pictures/rgb.png --classes-file "$tmp/bom.txt" --json -
+check "begins with its first letter" [ "$(json labels.0.text labels.1.text <"$tmp/out")" = "$(printf 'cat\tdog')" ]
+ground "$tmp/"$'missing\033[31m.png'
+check "escape sequences of a name do not reach the terminal" [ "$(tr -d '\n' <"$tmp/err" | LC_ALL=C tr -dc '[:cntrl:]' | wc -c)" -eq 0 ]
 
 finish
