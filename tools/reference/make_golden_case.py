@@ -71,7 +71,7 @@ def main():
     os.makedirs(folder, exist_ok=True)
     shapes = {}
     for name, value in got.items():
-        if ".bert.p" in name:                                                  # maps that the layer hands through
+        if ".bert.p" in name or ".dyconv.lang" in name:                        # what the layer hands through
             continue
         value = value.contiguous().numpy()
         if name.startswith("bert.") or name.endswith(".lang"):
