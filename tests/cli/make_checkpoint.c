@@ -1,5 +1,5 @@
-/* make_checkpoint OUT.safetensors: a checkpoint of the smallest model, with its vocabulary in OUT.safetensors.txt; prints
- * the settings that its shapes do not tell. */
+/* make_checkpoint OUT.safetensors: a checkpoint of the smallest model, with its vocabulary in OUT.safetensors.txt;
+ * prints the settings that its shapes do not tell. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* The whole model through the public API against the reference: every named activation and the detections.
  *
  * One case lies in the repository (tools/reference/make_golden_case.py), the others beside it; those are skipped where
- * they are missing. The models are written by the rule of the reference data; the full-size ones take 900 MB of disk while they are in
- * use. Slow builds (sanitizers) leave those out. */
+ * they are missing. The models are written by the rule of the reference data; the full-size ones take 900 MB of disk
+ * while they are in use. Slow builds (sanitizers) leave those out. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -59,7 +59,7 @@ struct check {
 	char worst_name[64];
 };
 
-/* ---- Models: the last one is kept, cases that share it stand next to each other -------------------------------------- */
+/* ---- Models: the last one is kept, cases that share it stand next to each other ---------------------------------- */
 
 static struct {
 	const struct rule_config *config;
@@ -92,7 +92,7 @@ static struct glip_model *open_model(const struct rule_config *config, uint64_t 
 	return kept.model;
 }
 
-/* ---- Activations ---------------------------------------------------------------------------------------------------- */
+/* ---- Activations ------------------------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *ending)
 {
@@ -198,8 +198,8 @@ static void observe(void *user, const char *name, const float *data, const int64
 	                   ? activation_error(c, name, &wanted, data, shape, count)
 	                   : HUGE_VAL;
 	npy_free(&wanted);
-	/* A few numbers of the small cases' top levels are sums that nearly cancel: there the float32 reference itself is up
-	 * to 1.4e-5 away from the same network in float64, and what counts is who is nearer to that. */
+	/* A few numbers of the small cases' top levels are sums that nearly cancel: there the float32 reference itself is
+	 * up to 1.4e-5 away from the same network in float64, and what counts is who is nearer to that. */
 	if (!(error <= c->tolerance) && !nearer_than_reference(c, name, data, shape, count)) {
 		fprintf(stderr, "%s: relative error %.2e exceeds %.0e\n", name, error, c->tolerance);
 		c->wrong++;
@@ -210,7 +210,7 @@ static void observe(void *user, const char *name, const float *data, const int64
 	}
 }
 
-/* ---- Detections ----------------------------------------------------------------------------------------------------- */
+/* ---- Detections -------------------------------------------------------------------------------------------------- */
 
 struct detection {
 	size_t label;
@@ -269,21 +269,22 @@ static void compare_detections(const struct json *wanted, const struct glip_resu
 				found = j;
 		}
 		if (found == count)
-			fail_msg("detection %zu: label %zu, score %.6f, box %.2f %.2f %.2f %.2f; the reference has label %zu, score "
-			         "%.6f, box %.2f %.2f %.2f %.2f", i, got->label, (double)got->score, (double)got->box[0],
-			         (double)got->box[1], (double)got->box[2], (double)got->box[3], here.label, here.score, here.box[0],
-			         here.box[1], here.box[2], here.box[3]);
+			fail_msg(
+				"detection %zu: label %zu, score %.6f, box %.2f %.2f %.2f %.2f; the reference has label %zu, score "
+				"%.6f, box %.2f %.2f %.2f %.2f",
+				i, got->label, (double)got->score, (double)got->box[0], (double)got->box[1], (double)got->box[2],
+				(double)got->box[3], here.label, here.score, here.box[0], here.box[1], here.box[2], here.box[3]);
 		taken[found] = true;
 		moved += found != i;
 		worst.score = d.score > worst.score ? d.score : worst.score;
 		worst.box = d.box > worst.box ? d.box : worst.box;
 	}
 	free(taken);
-	printf("  %zu detections, scores within %.1e, boxes within %.1e px, %zu in another order among equal scores\n", count,
-	       worst.score, worst.box, moved);
+	printf("  %zu detections, scores within %.1e, boxes within %.1e px, %zu in another order among equal scores\n",
+	       count, worst.score, worst.box, moved);
 }
 
-/* ---- A case --------------------------------------------------------------------------------------------------------- */
+/* ---- A case ------------------------------------------------------------------------------------------------------ */
 
 enum { MAX_LABELS = 100, MAX_SPANS = 200 };
 
@@ -303,7 +304,8 @@ static struct glip_prompt *make_prompt(struct glip_session *session, const struc
 		labels[i] = (struct glip_label){.spans = spans + used, .span_count = parts->length};
 		assert_true(used + parts->length <= MAX_SPANS);
 		for (size_t k = 0; k < parts->length; k++)
-			spans[used++] = (struct glip_span){(int)parts->items[k].items[0].number, (int)parts->items[k].items[1].number};
+			spans[used++] =
+				(struct glip_span){(int)parts->items[k].items[0].number, (int)parts->items[k].items[1].number};
 	}
 	if (glip_prompt_labels(session, json_get(j, "caption")->text, labels, list->length, NULL, &prompt, &err) != GLIP_OK)
 		fail_msg("%s", err.message);
@@ -371,10 +373,11 @@ static void test_case(void **state)
 	snprintf(folder, sizeof folder, "%s%s", strcmp(run->name, "photo") == 0 ? "tests/data/cases/" : CASES, run->name);
 	struct json *j = read_json(folder, "case.json");
 	/* With a mask for the whole run, the cases that ask for kernels of their own or are large add nothing. */
-	if (j == NULL || (full_size && (SLOW_BUILD || test_cpu_mask() != 0)) || (test_cpu_mask() != 0 && run->cpu_mask != 0) || (run->cpu_mask & ~(glip_cpu_detect() | GLIP_CPU_SCALAR)) != 0)
+	if (j == NULL || (full_size && (SLOW_BUILD || test_cpu_mask() != 0)) ||
+	    (test_cpu_mask() != 0 && run->cpu_mask != 0) || (run->cpu_mask & ~(glip_cpu_detect() | GLIP_CPU_SCALAR)) != 0)
 		skip();
-	struct glip_model *model = open_model(rule_variant(json_get(j, "variant")->text),
-	                                      (uint64_t)json_get(j, "seed")->number);
+	struct glip_model *model =
+		open_model(rule_variant(json_get(j, "variant")->text), (uint64_t)json_get(j, "seed")->number);
 	struct check c = {.folder = folder, .tensors = json_get(j, "tensors"), .tolerance = t.activation};
 	c.valid_tokens = (int64_t)json_get(j, "token_ids")->length;
 	struct json *exact = read_json("tests/data", "exact.json");
@@ -399,7 +402,7 @@ static void test_case(void **state)
 	json_free(j);
 }
 
-/* ---- All cases ------------------------------------------------------------------------------------------------------ */
+/* ---- All cases --------------------------------------------------------------------------------------------------- */
 
 static struct run runs[] = {
 	{"photo", GLIP_GEMM_AUTO, 0, 0},
