@@ -145,7 +145,12 @@ static void read_pieces(void *context, size_t begin, size_t end, int worker)
 	t->sums[begin / t->grain] = a + b + c + d;
 }
 
-static const struct bench_column COLUMNS[] = {{"median", "median", 1}, {"least", "least", 1}, {"most", "most", 1}, {NULL, NULL, 0}};
+static const struct bench_column COLUMNS[] = {
+	{"median", "median", 1},
+	{"least", "least", 1},
+	{"most", "most", 1},
+	{NULL, NULL, 0},
+};
 
 /* `work` of a run, in 1e9, over its seconds. Returns the median. */
 static double put_rates(struct bench_report *r, const char *name, struct bench_samples *s, double work)
@@ -202,7 +207,8 @@ static int find_limits(struct limit list[8])
 	if (glip__cpu_flags() & GLIP_CPU_AVX2)
 		list[count++] = (struct limit){"float32 multiply-add, AVX2", loop_avx2, 16, offsetof(struct bench_limits, f32)};
 	if (glip__cpu_flags() & GLIP_CPU_AVX512) {
-		list[count++] = (struct limit){"float32 multiply-add, AVX-512", loop_avx512, 32, offsetof(struct bench_limits, f32)};
+		list[count++] =
+			(struct limit){"float32 multiply-add, AVX-512", loop_avx512, 32, offsetof(struct bench_limits, f32)};
 		if (__builtin_cpu_supports("avx512bf16"))
 			list[count++] = (struct limit){"bf16 VDPBF16PS", loop_bf16, 64, offsetof(struct bench_limits, bf16)};
 		if (__builtin_cpu_supports("avx512vnni"))

@@ -186,7 +186,8 @@ static void begin_run(struct stages *all)
 	all->since = now_seconds();
 }
 
-static void stage_row(struct bench_report *r, const char *name, struct bench_samples *s, double multiply_adds, double peak)
+static void stage_row(struct bench_report *r, const char *name, struct bench_samples *s, double multiply_adds,
+                      double peak)
 {
 	double median = bench_median(s), rate = 2e-9 * multiply_adds / median;
 	double values[] = {1e3 * median, 1e3 * bench_least(s), 1e3 * bench_most(s), 1e-9 * multiply_adds, rate,
@@ -288,14 +289,19 @@ bool bench_memory(struct bench_report *r, const struct bench_settings *settings)
 }
 
 static const struct bench_column TIMES[] = {
-	{"median_ms", "median", 2}, {"least_ms", "least", 2}, {"most_ms", "most", 2}, {"ratio", "ratio", 3}, {NULL, NULL, 0},
+	{"median_ms", "median", 2},
+	{"least_ms", "least", 2},
+	{"most_ms", "most", 2},
+	{"ratio", "ratio", 3},
+	{NULL, NULL, 0},
 };
 
 /* ratio: to `whole` seconds; 0: none. */
 static void time_row(struct bench_report *r, const char *name, struct bench_samples *s, double whole)
 {
 	double median = bench_median(s);
-	double values[] = {1e3 * median, 1e3 * bench_least(s), 1e3 * bench_most(s), whole > 0 ? median / whole : (double)NAN};
+	double values[] = {1e3 * median, 1e3 * bench_least(s), 1e3 * bench_most(s),
+	                   whole > 0 ? median / whole : (double)NAN};
 	bench_row(r, name, values);
 }
 

@@ -84,8 +84,8 @@ static bool make_operands(const struct shape *s, struct operands *o)
 	return true;
 }
 
-static bool measure(struct ops *ops, const struct shape *s, const struct operands *o, enum glip_gemm provider, int repeat,
-                    struct bench_samples *out)
+static bool measure(struct ops *ops, const struct shape *s, const struct operands *o, enum glip_gemm provider,
+                    int repeat, struct bench_samples *out)
 {
 	int64_t width = s->taps > 0 ? s->k / s->taps : s->k;
 	struct gemm g = {
@@ -116,14 +116,15 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 
 	if (!make_operands(s, &o))
 		return false;
-	bool good = measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) && measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas);
+	bool good = measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) &&
+	            measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas);
 	free_operands(&o);
 	if (!good)
 		return false;
 	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);
 	double rate = work / bench_median(&own), other = work / bench_median(&blas);
-	double values[] = {rate, work / bench_most(&own), work / bench_least(&own), peak > 0 ? 100 * rate / peak : (double)NAN,
-	                   other, rate / other};
+	double values[] = {rate, work / bench_most(&own), work / bench_least(&own),
+	                   peak > 0 ? 100 * rate / peak : (double)NAN, other, rate / other};
 	bench_row(r, name, values);
 	return true;
 }

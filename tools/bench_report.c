@@ -15,8 +15,8 @@ void bench_report_begin(struct bench_report *r, bool as_json, const char *machin
 		json_string(&r->json, machine);
 		json_format(&r->json, ",\"threads\":%d,\"repeat\":%d,\"tables\":[", threads, repeat);
 	} else {
-		printf("glip %s on %s, %d thread%s; median, least and most of %d run%s after a warm-up\n", glip_version(), machine,
-		       threads, threads == 1 ? "" : "s", repeat, repeat == 1 ? "" : "s");
+		printf("glip %s on %s, %d thread%s; median, least and most of %d run%s after a warm-up\n", glip_version(),
+		       machine, threads, threads == 1 ? "" : "s", repeat, repeat == 1 ? "" : "s");
 	}
 }
 

@@ -120,14 +120,28 @@ static enum glip_status sample_levels(struct pass *d)
 	return glip__sigmoid(d->ops, d->modulation, (int64_t)rows * TAPS, d->modulation);
 }
 
-/* The first `count` elements of the channel-first buffer that holds what `x` [positions, row] holds. */
-static void channel_first(const float *x, size_t positions, size_t row, size_t count, float *out)
+struct reorder {
+	const float *x; /* [positions, row] */
+	size_t positions, row, count;
+	float *out;
+};
+
+static void reorder_positions(void *context, size_t begin, size_t end, int worker)
 {
-	for (size_t c = 0; c * positions < count; c++) {
-		const size_t left = count - c * positions, n = left < positions ? left : positions;
-		for (size_t p = 0; p < n; p++)
-			out[c * positions + p] = x[p * row + c];
-	}
+	const struct reorder *r = context;
+
+	(void)worker;
+	for (size_t p = begin; p < end; p++)
+		for (size_t at = p, c = 0; at < r->count; at += r->positions, c++)
+			r->out[at] = r->x[p * r->row + c];
+}
+
+/* The first `count` elements of the channel-first buffer that holds what `x` [positions, row] holds. */
+static void channel_first(struct ops *ops, const float *x, size_t positions, size_t row, size_t count, float *out)
+{
+	struct reorder r = {x, positions, row, count, out};
+
+	glip__pool_run(ops->pool, reorder_positions, &r, positions, GRAIN_ROWS);
 }
 
 /* Sampling points of `to` from `from`, at `to`'s own offsets. */
@@ -158,8 +172,8 @@ static enum glip_status coarse_points(const struct pass *d, int level, int32_t *
 	assert(small <= large);
 	/* WATCH: the original reads the larger level's channel-first buffers with the smaller output's strides: channel c
 	 * of output p is element c * small + p of the buffer, whatever channel and place that is. */
-	channel_first(d->raw + finer * (OFFSETS + TAPS), large, OFFSETS + TAPS, OFFSETS * small, offset);
-	channel_first(d->modulation + finer * TAPS, large, TAPS, TAPS * small, modulation);
+	channel_first(d->ops, d->raw + finer * (OFFSETS + TAPS), large, OFFSETS + TAPS, OFFSETS * small, offset);
+	channel_first(d->ops, d->modulation + finer * TAPS, large, TAPS, TAPS * small, modulation);
 	struct deform_points points = {
 		.height = map->height, .width = map->width, .first_row = (int32_t)d->first[level],
 		.out_height = map->height, .out_width = map->width, .stride = 1,

@@ -129,8 +129,8 @@ static void gather_text(const struct cross_task *t, const struct cross_scratch *
 	multiply(t, s->transposed, BLOCK_ROWS, width, rows, s->values, t->c, begins ? NULL : mean, t->c, mean, t->c);
 }
 
-static void attend_block(const struct cross_task *t, const struct cross_scratch *s, size_t piece, size_t row, size_t rows,
-                         bool begins)
+static void attend_block(const struct cross_task *t, const struct cross_scratch *s, size_t piece, size_t row,
+                         size_t rows, bool begins)
 {
 	const struct cross_attention *a = t->a;
 	const struct kernels *kernels = t->kernels;
@@ -210,8 +210,8 @@ static enum glip_status allocate(struct ops *ops, struct cross_task *t)
 enum glip_status glip__cross_attention(struct ops *ops, const struct cross_attention *a)
 {
 	TRY(glip__ops_begin(ops));
-	if (a->positions < 1 || a->channels < 1 || a->channels > 65536 || a->tokens < 1 || a->tokens > 65536 || a->heads < 1 ||
-	    a->heads > 65536)
+	if (a->positions < 1 || a->channels < 1 || a->channels > 65536 || a->tokens < 1 || a->tokens > 65536 ||
+	    a->heads < 1 || a->heads > 65536)
 		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "attention of %lld positions of %lld channels to %lld tokens",
 		                  (long long)a->positions, (long long)a->channels, (long long)a->tokens);
 	size_t tokens = (size_t)a->tokens, heads = (size_t)a->heads, rows = (size_t)a->positions;
