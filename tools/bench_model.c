@@ -12,14 +12,18 @@ enum { NETWORK_SHORT = 800, NETWORK_LONG = 1088, MAX_STAGES = 16 };
 
 /* The classes of COCO: eighty nouns are 194 tokens. */
 static const char *const NAMES[] = {
-	"person", "bicycle", "car", "dog", "bird", "airplane", "bus", "train", "truck", "boat", "traffic light",
-	"fire hydrant", "stop sign", "parking meter", "bench", "motorcycle", "cat", "horse", "sheep", "cow", "elephant",
-	"bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
-	"sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
-	"wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
-	"carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
-	"tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
-	"refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+	"person",         "bicycle",    "car",          "dog",           "bird",         "airplane",   "bus",
+	"train",          "truck",      "boat",         "traffic light", "fire hydrant", "stop sign",  "parking meter",
+	"bench",          "motorcycle", "cat",          "horse",         "sheep",        "cow",        "elephant",
+	"bear",           "zebra",      "giraffe",      "backpack",      "umbrella",     "handbag",    "tie",
+	"suitcase",       "frisbee",    "skis",         "snowboard",     "sports ball",  "kite",       "baseball bat",
+	"baseball glove", "skateboard", "surfboard",    "tennis racket", "bottle",       "wine glass", "cup",
+	"fork",           "knife",      "spoon",        "bowl",          "banana",       "apple",      "sandwich",
+	"orange",         "broccoli",   "carrot",       "hot dog",       "pizza",        "donut",      "cake",
+	"chair",          "couch",      "potted plant", "bed",           "dining table", "toilet",     "tv",
+	"laptop",         "mouse",      "remote",       "keyboard",      "cell phone",   "microwave",  "oven",
+	"toaster",        "sink",       "refrigerator", "book",          "clock",        "vase",       "scissors",
+	"teddy bear",     "hair drier", "toothbrush",
 };
 enum { NAME_COUNT = sizeof NAMES / sizeof *NAMES, FEW_NAMES = 5 };
 
@@ -190,7 +194,11 @@ static void stage_row(struct bench_report *r, const char *name, struct bench_sam
                       double peak)
 {
 	double median = bench_median(s), rate = 2e-9 * multiply_adds / median;
-	double values[] = {1e3 * median, 1e3 * bench_least(s), 1e3 * bench_most(s), 1e-9 * multiply_adds, rate,
+	double values[] = {1e3 * median,
+	                   1e3 * bench_least(s),
+	                   1e3 * bench_most(s),
+	                   1e-9 * multiply_adds,
+	                   rate,
 	                   peak > 0 ? 100 * rate / peak : (double)NAN};
 	if (multiply_adds < 1e3)
 		values[3] = values[4] = values[5] = (double)NAN;
@@ -200,8 +208,13 @@ static void stage_row(struct bench_report *r, const char *name, struct bench_sam
 static bool run_stages(struct bench_report *r, struct subject *s, int repeat, double peak)
 {
 	static const struct bench_column columns[] = {
-		{"median_ms", "median", 2}, {"least_ms", "least", 2}, {"most_ms", "most", 2}, {"gmac", "G m-adds", 2},
-		{"gflops", "GFLOP/s", 1}, {"percent_of_peak", "% of peak", 1}, {NULL, NULL, 0},
+		{"median_ms", "median", 2},
+		{"least_ms", "least", 2},
+		{"most_ms", "most", 2},
+		{"gmac", "G m-adds", 2},
+		{"gflops", "GFLOP/s", 1},
+		{"percent_of_peak", "% of peak", 1},
+		{NULL, NULL, 0},
 	};
 	struct stages all = {.session = s->session};
 	struct bench_samples total = {0};
@@ -289,11 +302,8 @@ bool bench_memory(struct bench_report *r, const struct bench_settings *settings)
 }
 
 static const struct bench_column TIMES[] = {
-	{"median_ms", "median", 2},
-	{"least_ms", "least", 2},
-	{"most_ms", "most", 2},
-	{"ratio", "ratio", 3},
-	{NULL, NULL, 0},
+	{"median_ms", "median", 2}, {"least_ms", "least", 2}, {"most_ms", "most", 2},
+	{"ratio", "ratio", 3},      {NULL, NULL, 0},
 };
 
 /* ratio: to `whole` seconds; 0: none. */
@@ -418,8 +428,8 @@ static bool over_classes(struct bench_report *r, struct subject *s, const struct
 bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits)
 {
 	struct subject s;
-	bool good = open_subject(&s, settings->model, settings->threads, NULL) &&
-	            run_stages(r, &s, settings->repeat, limits->f32);
+	bool good =
+		open_subject(&s, settings->model, settings->threads, NULL) && run_stages(r, &s, settings->repeat, limits->f32);
 	close_subject(&s);
 	return good;
 }

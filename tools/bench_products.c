@@ -89,7 +89,13 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 {
 	int64_t width = s->taps > 0 ? s->k / s->taps : s->k;
 	struct gemm g = {
-		.m = s->m, .n = s->n, .k = s->k, .b = {o->b, s->n, s->k, DTYPE_F32}, .bias = o->bias, .act = s->act, .c = o->c,
+		.m = s->m,
+		.n = s->n,
+		.k = s->k,
+		.b = {o->b, s->n, s->k, DTYPE_F32},
+		.bias = o->bias,
+		.act = s->act,
+		.c = o->c,
 		.a = {o->a, width, s->taps > 0 ? o->index : NULL, s->taps, s->blend ? o->blend : NULL},
 	};
 	ops->gemm = provider;
@@ -116,15 +122,19 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 
 	if (!make_operands(s, &o))
 		return false;
-	bool good = measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) &&
-	            measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas);
+	bool good =
+		measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) && measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas);
 	free_operands(&o);
 	if (!good)
 		return false;
 	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);
 	double rate = work / bench_median(&own), other = work / bench_median(&blas);
-	double values[] = {rate, work / bench_most(&own), work / bench_least(&own),
-	                   peak > 0 ? 100 * rate / peak : (double)NAN, other, rate / other};
+	double values[] = {rate,
+	                   work / bench_most(&own),
+	                   work / bench_least(&own),
+	                   peak > 0 ? 100 * rate / peak : (double)NAN,
+	                   other,
+	                   rate / other};
 	bench_row(r, name, values);
 	return true;
 }
@@ -132,8 +142,13 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits)
 {
 	static const struct bench_column columns[] = {
-		{"gflops", "median", 1}, {"least", "least", 1}, {"most", "most", 1}, {"percent_of_peak", "% of peak", 1},
-		{"openblas_gflops", "OpenBLAS", 1}, {"over_openblas", "ratio", 2}, {NULL, NULL, 0},
+		{"gflops", "median", 1},
+		{"least", "least", 1},
+		{"most", "most", 1},
+		{"percent_of_peak", "% of peak", 1},
+		{"openblas_gflops", "OpenBLAS", 1},
+		{"over_openblas", "ratio", 2},
+		{NULL, NULL, 0},
 	};
 	struct glip_error err = {0};
 	struct arena arena;

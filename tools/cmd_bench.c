@@ -47,26 +47,17 @@ static bool run_part(struct bench_report *r, const struct bench_settings *s, enu
                      const struct bench_limits *limits)
 {
 	switch (part) {
-	case PART_PRODUCTS:
-		return bench_products(r, s, limits);
-	case PART_LOAD:
-		return bench_load(r, s);
-	case PART_STAGES:
-		return bench_stages(r, s, limits);
-	case PART_REUSE:
-		return bench_reuse(r, s);
-	case PART_MEMORY:
-		return bench_memory(r, s);
-	case PART_THREADS:
-		return bench_threads(r, s);
-	case PART_SIZES:
-		return bench_sizes(r, s);
-	case PART_CLASSES:
-		return bench_classes(r, s);
+	case PART_PRODUCTS: return bench_products(r, s, limits);
+	case PART_LOAD: return bench_load(r, s);
+	case PART_STAGES: return bench_stages(r, s, limits);
+	case PART_REUSE: return bench_reuse(r, s);
+	case PART_MEMORY: return bench_memory(r, s);
+	case PART_THREADS: return bench_threads(r, s);
+	case PART_SIZES: return bench_sizes(r, s);
+	case PART_CLASSES: return bench_classes(r, s);
 	case PART_ALL:
 	case PART_LIMITS:
-	case PART_COUNT:
-		break;
+	case PART_COUNT: break;
 	}
 	return true;
 }
@@ -97,8 +88,8 @@ int cmd_bench(int argc, char **argv)
 	bool quick = false, json = false;
 	int part = PART_ALL;
 	const struct option options[] = {
-		{"model", 'm', OPTION_TEXT, &s.model, "FILE", "model to time; without one only the machine and the products", 0, 0,
-		 NULL},
+		{"model", 'm', OPTION_TEXT, &s.model, "FILE", "model to time; without one only the machine and the products", 0,
+	     0, NULL},
 		{"only", 0, OPTION_CHOICE, &part, "PART", PART_NAMES " (default all)", 0, 0, PART_NAMES},
 		{"repeat", 0, OPTION_INT, &s.repeat, "N", "runs after a warm-up (default 7)", 1, BENCH_MAX_SAMPLES, NULL},
 		{"quick", 0, OPTION_FLAG, &quick, NULL, "two runs", 0, 0, NULL},
@@ -108,8 +99,9 @@ int cmd_bench(int argc, char **argv)
 	};
 	const struct command_line line = {
 		.usage = "glip bench [-m MODEL] [--only PART] [--repeat N | --quick] [--threads N] [--json]",
-		.description = "Measures the machine's limits, the matrix products of GLIP as a share of them, and a model: by\n"
-		               "stage, over threads, image sizes and numbers of classes. Run it on an idle machine.",
+		.description =
+			"Measures the machine's limits, the matrix products of GLIP as a share of them, and a model: by\n"
+			"stage, over threads, image sizes and numbers of classes. Run it on an idle machine.",
 		.options = options,
 		.epilogue = "example:\n  glip bench -m glip-t.gguf --only stages",
 	};

@@ -110,9 +110,13 @@ static enum glip_status sample_levels(struct pass *d)
 		return GLIP_ERR_NOMEM;
 	glip__pool_run(d->ops->pool, index_rows, &table, rows, GRAIN_ROWS);
 	struct gemm g = {
-		.m = (int64_t)rows, .n = OFFSETS + TAPS, .k = d->m->offset.cols,
+		.m = (int64_t)rows,
+		.n = OFFSETS + TAPS,
+		.k = d->m->offset.cols,
 		.a = {.data = d->in[0].data, .ld = d->m->channels, .index = table.index, .taps = TAPS},
-		.b = d->m->offset, .bias = d->m->offset_bias, .c = d->raw,
+		.b = d->m->offset,
+		.bias = d->m->offset_bias,
+		.c = d->raw,
 	};
 	TRY(glip__gemm(d->ops, &g));
 	glip__pool_run(d->ops->pool, copy_modulation, d, rows, GRAIN_ROWS);
@@ -148,11 +152,20 @@ static void channel_first(struct ops *ops, const float *x, size_t positions, siz
 static enum glip_status near_points(const struct pass *d, int from, int to, int32_t *index, float *blend)
 {
 	struct deform_points points = {
-		.height = d->in[from].height, .width = d->in[from].width, .first_row = (int32_t)d->first[from],
-		.out_height = d->in[to].height, .out_width = d->in[to].width, .stride = from == to ? 1 : 2,
-		.offset = d->raw + d->first[to] * (OFFSETS + TAPS), .offset_row = OFFSETS + TAPS, .offset_step = 1,
-		.modulation = d->modulation + d->first[to] * TAPS, .modulation_row = TAPS, .modulation_step = 1,
-		.index = index, .blend = blend,
+		.height = d->in[from].height,
+		.width = d->in[from].width,
+		.first_row = (int32_t)d->first[from],
+		.out_height = d->in[to].height,
+		.out_width = d->in[to].width,
+		.stride = from == to ? 1 : 2,
+		.offset = d->raw + d->first[to] * (OFFSETS + TAPS),
+		.offset_row = OFFSETS + TAPS,
+		.offset_step = 1,
+		.modulation = d->modulation + d->first[to] * TAPS,
+		.modulation_row = TAPS,
+		.modulation_step = 1,
+		.index = index,
+		.blend = blend,
 	};
 
 	return glip__deform_points(d->ops, &points);
@@ -175,11 +188,20 @@ static enum glip_status coarse_points(const struct pass *d, int level, int32_t *
 	channel_first(d->ops, d->raw + finer * (OFFSETS + TAPS), large, OFFSETS + TAPS, OFFSETS * small, offset);
 	channel_first(d->ops, d->modulation + finer * TAPS, large, TAPS, TAPS * small, modulation);
 	struct deform_points points = {
-		.height = map->height, .width = map->width, .first_row = (int32_t)d->first[level],
-		.out_height = map->height, .out_width = map->width, .stride = 1,
-		.offset = offset, .offset_row = 1, .offset_step = (int64_t)small,
-		.modulation = modulation, .modulation_row = 1, .modulation_step = (int64_t)small,
-		.index = index, .blend = blend,
+		.height = map->height,
+		.width = map->width,
+		.first_row = (int32_t)d->first[level],
+		.out_height = map->height,
+		.out_width = map->width,
+		.stride = 1,
+		.offset = offset,
+		.offset_row = 1,
+		.offset_step = (int64_t)small,
+		.modulation = modulation,
+		.modulation_row = 1,
+		.modulation_step = (int64_t)small,
+		.index = index,
+		.blend = blend,
 	};
 	TRY(glip__deform_points(d->ops, &points));
 	glip__arena_release(d->ops->arena, mark);
@@ -205,9 +227,13 @@ static enum glip_status convolve(const struct pass *d, const struct dyconv_branc
 			TRY(near_points(d, b == &d->m->fine ? level - 1 : level, level, index + skip, blend + skip));
 	}
 	struct gemm g = {
-		.m = (int64_t)rows, .n = b->weight.rows, .k = b->weight.cols,
+		.m = (int64_t)rows,
+		.n = b->weight.rows,
+		.k = b->weight.cols,
 		.a = {.data = d->in[0].data, .ld = d->m->channels, .index = index, .taps = TAPS, .blend = blend},
-		.b = b->weight, .bias = b->bias, .c = out,
+		.b = b->weight,
+		.bias = b->bias,
+		.c = out,
 	};
 	TRY(glip__gemm(d->ops, &g));
 	glip__arena_release(d->ops->arena, mark);
@@ -375,9 +401,15 @@ static enum glip_status join_level(const struct pass *d, int level, float *out)
 	TRY(weigh_branches(m, ops, branches, count, means, shift, mean));
 	TRY(rectifier_lines(m, ops, mean, lines));
 	struct dyrelu_sum sum = {
-		.sources = count, .shift = shift,
-		.a1 = lines, .b1 = lines + channels, .a2 = lines + 2 * channels, .b2 = lines + 3 * channels,
-		.rows = (int64_t)positions, .channels = (int64_t)channels, .out = out,
+		.sources = count,
+		.shift = shift,
+		.a1 = lines,
+		.b1 = lines + channels,
+		.a2 = lines + 2 * channels,
+		.b2 = lines + 3 * channels,
+		.rows = (int64_t)positions,
+		.channels = (int64_t)channels,
+		.out = out,
 	};
 	for (int i = 0; i < count; i++) {
 		sum.source[i] = branches[i].data;

@@ -9,9 +9,9 @@
 
 /* One deformable 3x3 convolution with its group norm. */
 struct dyconv_branch {
-	struct matrix weight;                   /* [C, 9 * C] tap-major */
-	const float *bias;                      /* [C] */
-	const float *norm_weight, *norm_bias;   /* [C] */
+	struct matrix weight;                 /* [C, 9 * C] tap-major */
+	const float *bias;                    /* [C] */
+	const float *norm_weight, *norm_bias; /* [C] */
 };
 
 struct dyconv {
@@ -19,12 +19,12 @@ struct dyconv {
 	struct matrix offset;     /* [27, 9 * C] 3x3 convolution: (dy, dx) of nine taps, then nine modulations */
 	const float *offset_bias; /* [27] */
 	struct dyconv_branch coarse, same, fine; /* reading level l + 1, l, l - 1 */
-	struct matrix attn;       /* [1, C] */
-	const float *attn_bias;   /* [1] */
-	struct matrix relu_down;  /* [C / 4, C] */
-	const float *relu_down_bias; /* [C / 4] */
-	struct matrix relu_up;    /* [4 * C, C / 4] */
-	const float *relu_up_bias; /* [4 * C] */
+	struct matrix attn;                      /* [1, C] */
+	const float *attn_bias;                  /* [1] */
+	struct matrix relu_down;                 /* [C / 4, C] */
+	const float *relu_down_bias;             /* [C / 4] */
+	struct matrix relu_up;                   /* [4 * C, C / 4] */
+	const float *relu_up_bias;               /* [4 * C] */
 };
 
 /* Looks up PREFIX.offset.weight and so on ("head.0.dyconv"); groups must divide channels and channels be a multiple of

@@ -85,15 +85,21 @@ static enum glip_status fold_text(const struct fusion *m, struct ops *ops, const
 	for (int h = 0; h < m->heads; h++) {
 		const float *query_bias = m->query_bias + h * d;
 		struct gemm keys = {
-			.m = tokens, .n = m->channels, .k = d,
+			.m = tokens,
+			.n = m->channels,
+			.k = d,
 			.a = {.data = key + h * d, .ld = m->dim},
-			.b = rows_of(m->query, h * d, d), .b_rows_are_k = true,
+			.b = rows_of(m->query, h * d, d),
+			.b_rows_are_k = true,
 			.c = f->keys + h * tokens * m->channels,
 		};
 		struct gemm outputs = {
-			.m = tokens, .n = m->channels, .k = d,
+			.m = tokens,
+			.n = m->channels,
+			.k = d,
 			.a = {.data = value + h * d, .ld = m->dim},
-			.b = columns_of(m->out_v, h * d, d), .ldb = m->dim,
+			.b = columns_of(m->out_v, h * d, d),
+			.ldb = m->dim,
 			.c = f->outputs + h * tokens * m->channels,
 		};
 		TRY(glip__gemm(ops, &keys));
@@ -121,18 +127,28 @@ static enum glip_status fuse_text(const struct fusion *m, struct ops *ops, const
 	/* The shares of a token sum to 1, so the pooled positions projected are the projected positions pooled. */
 	for (int h = 0; h < m->heads; h++) {
 		struct gemm values = {
-			.m = tokens, .n = d, .k = m->channels,
+			.m = tokens,
+			.n = d,
+			.k = m->channels,
 			.a = {.data = pooled + h * tokens * m->channels, .ld = m->channels},
-			.b = rows_of(m->values_v, h * d, d), .bias = m->values_v_bias + h * d,
-			.c = joined + h * d, .ldc = m->dim,
+			.b = rows_of(m->values_v, h * d, d),
+			.bias = m->values_v_bias + h * d,
+			.c = joined + h * d,
+			.ldc = m->dim,
 		};
 		TRY(glip__gemm(ops, &values));
 	}
 	/* WATCH: the residual is the normalised input here as well. */
 	struct gemm output = {
-		.m = tokens, .n = m->hidden, .k = m->dim,
+		.m = tokens,
+		.n = m->hidden,
+		.k = m->dim,
 		.a = {.data = joined, .ld = m->dim},
-		.b = m->out_l, .bias = m->out_l_bias, .scale = m->gamma_l, .residual = text, .c = text,
+		.b = m->out_l,
+		.bias = m->out_l_bias,
+		.scale = m->gamma_l,
+		.residual = text,
+		.c = text,
 	};
 	return glip__gemm(ops, &output);
 }
@@ -149,11 +165,21 @@ static enum glip_status fuse(const struct fusion *m, struct ops *ops, float *vis
 	TRY(fold_text(m, ops, text, tokens, &f));
 	/* WATCH: the residual of the image's side is the normalised input. */
 	struct cross_attention attention = {
-		.positions = positions, .channels = m->channels, .tokens = tokens, .heads = m->heads,
-		.norm_weight = m->norm_v_weight, .norm_bias = m->norm_v_bias, .norm_eps = NORM_EPS,
-		.keys = f.keys, .key_bias = f.key_bias, .clamp = SCORE_LIMIT,
-		.outputs = f.outputs, .out_bias = m->out_v_bias, .scale = m->gamma_v,
-		.visual = visual, .pooled = pooled,
+		.positions = positions,
+		.channels = m->channels,
+		.tokens = tokens,
+		.heads = m->heads,
+		.norm_weight = m->norm_v_weight,
+		.norm_bias = m->norm_v_bias,
+		.norm_eps = NORM_EPS,
+		.keys = f.keys,
+		.key_bias = f.key_bias,
+		.clamp = SCORE_LIMIT,
+		.outputs = f.outputs,
+		.out_bias = m->out_v_bias,
+		.scale = m->gamma_v,
+		.visual = visual,
+		.pooled = pooled,
 	};
 	TRY(glip__cross_attention(ops, &attention));
 	return fuse_text(m, ops, pooled, text, tokens);

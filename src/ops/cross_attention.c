@@ -12,7 +12,7 @@ enum {
 	BLOCK_ROWS = 96,     /* positions: a multiple of every kernel's tile */
 	GROUP_COLUMNS = 400, /* of scores at a time, in whole heads (one at least) */
 	PIECES = 24,
-	SUM_LENGTH = 128     /* steps of k in one run of a sum */
+	SUM_LENGTH = 128 /* steps of k in one run of a sum */
 };
 
 struct cross_task {
@@ -24,9 +24,9 @@ struct cross_task {
 	float *keys;         /* panels [c, nr] of each group */
 	float *outputs;      /* panels [group columns, nr] of each group */
 	size_t piece_rows, pieces;
-	float *mean;         /* [pieces, n, c] sums of exp(score - top) v */
-	float *top;          /* [pieces, n] */
-	double *weight;      /* [pieces, n] sums of exp(score - top) */
+	float *mean;    /* [pieces, n, c] sums of exp(score - top) v */
+	float *top;     /* [pieces, n] */
+	double *weight; /* [pieces, n] sums of exp(score - top) */
 	struct worker_scratch scratch;
 };
 

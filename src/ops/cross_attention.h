@@ -13,12 +13,12 @@ struct cross_attention {
 	int heads;
 	const float *norm_weight, *norm_bias; /* [channels] */
 	float norm_eps;
-	const float *keys, *key_bias;   /* [n, channels], [n] */
+	const float *keys, *key_bias; /* [n, channels], [n] */
 	float clamp;
-	const float *outputs;           /* [n, channels] */
-	const float *out_bias, *scale;  /* [channels] */
-	float *visual;                  /* [positions, channels], in place */
-	float *pooled;                  /* [n, channels] */
+	const float *outputs;          /* [n, channels] */
+	const float *out_bias, *scale; /* [channels] */
+	float *visual;                 /* [positions, channels], in place */
+	float *pooled;                 /* [n, channels] */
 };
 
 enum glip_status glip__cross_attention(struct ops *ops, const struct cross_attention *a);

@@ -6,7 +6,8 @@
 enum { TAPS = 9, GRAIN_POINTS = 256 };
 
 /* The four neighbours of (y, x) with their bilinear weights times `modulation`; -1 and 0 outside. */
-static void sample_point(const struct deform_points *d, float y, float x, float modulation, int32_t *index, float *blend)
+static void sample_point(const struct deform_points *d, float y, float x, float modulation, int32_t *index,
+                         float *blend)
 {
 	for (int q = 0; q < 4; q++) {
 		index[q] = -1;
@@ -46,9 +47,9 @@ static void sample_points(void *context, size_t begin, size_t end, int worker)
 enum glip_status glip__deform_points(struct ops *ops, const struct deform_points *d)
 {
 	TRY(glip__ops_begin(ops));
-	if (d->height < 1 || d->width < 1 || d->out_height < 0 || d->out_width < 0 || d->stride < 1 ||
-	    d->first_row < 0 || (int64_t)d->height * d->width > INT32_MAX - d->first_row || (int64_t)d->out_height * d->stride > INT32_MAX - 4 ||
-	    (int64_t)d->out_width * d->stride > INT32_MAX - 4)
+	if (d->height < 1 || d->width < 1 || d->out_height < 0 || d->out_width < 0 || d->stride < 1 || d->first_row < 0 ||
+	    (int64_t)d->height * d->width > INT32_MAX - d->first_row ||
+	    (int64_t)d->out_height * d->stride > INT32_MAX - 4 || (int64_t)d->out_width * d->stride > INT32_MAX - 4)
 		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "deformable sampling of a %dx%d map to %dx%d with stride %d",
 		                  d->height, d->width, d->out_height, d->out_width, d->stride);
 	struct deform_points copy = *d;

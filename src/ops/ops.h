@@ -10,8 +10,8 @@
 struct ops {
 	const struct kernels *kernels;
 	struct pool *pool;
-	struct arena *arena;   /* scratch; ops take marks and release them before they return */
-	enum glip_gemm gemm;   /* NATIVE or BLAS, never AUTO */
+	struct arena *arena;    /* scratch; ops take marks and release them before they return */
+	enum glip_gemm gemm;    /* NATIVE or BLAS, never AUTO */
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */
 	bool (*cancelled)(void *user);
@@ -52,15 +52,15 @@ struct gemm_rows {
 struct gemm {
 	int64_t m, n, k;
 	struct gemm_rows a;
-	struct matrix b;      /* [n, k]; or [k, n] with b_rows_are_k */
-	int64_t ldb;          /* elements from one row of b to the next; 0: contiguous */
+	struct matrix b; /* [n, k]; or [k, n] with b_rows_are_k */
+	int64_t ldb;     /* elements from one row of b to the next; 0: contiguous */
 	bool b_rows_are_k;
-	const float *bias;    /* [n] or NULL */
+	const float *bias; /* [n] or NULL */
 	enum activation act;
-	const float *scale;   /* [n] or NULL */
+	const float *scale;    /* [n] or NULL */
 	const float *residual; /* same rows and leading dimension as c, may be c itself; NULL: none */
 	float *c;
-	int64_t ldc;          /* 0: n */
+	int64_t ldc;            /* 0: n */
 	const int32_t *c_index; /* [m] row of c that row m goes to, -1: dropped; NULL: m */
 };
 
@@ -82,8 +82,8 @@ enum glip_status glip__gemm_over_rows(struct ops *ops, int64_t rows, int64_t m, 
 void glip__conv_index(int height, int width, int kernel, int stride, int padding, int32_t *index);
 
 /* 3x3 or 1x1 convolution, channels-last: y [oh * ow, n], weight [n, k * k * c] tap-major. */
-enum glip_status glip__conv2d(struct ops *ops, const float *x, int height, int width, int channels, struct matrix weight,
-                              const float *bias, int kernel, int stride, int padding, float *y);
+enum glip_status glip__conv2d(struct ops *ops, const float *x, int height, int width, int channels,
+                              struct matrix weight, const float *bias, int kernel, int stride, int padding, float *y);
 
 /* ---- Attention ---------------------------------------------------------------------------------------------------- */
 
@@ -138,8 +138,8 @@ enum glip_status glip__sigmoid(struct ops *ops, const float *x, int64_t count, f
 struct dyrelu_sum {
 	int sources; /* 1..3 */
 	const float *source[3];
-	const float *scale[3]; /* [channels] each */
-	const float *shift;    /* [channels] */
+	const float *scale[3];          /* [channels] each */
+	const float *shift;             /* [channels] */
 	const float *a1, *b1, *a2, *b2; /* [channels] */
 	int64_t rows, channels;
 	float *out;
