@@ -4,9 +4,9 @@
 #include "swin/swin.h"
 #include "swin/windows.h"
 
-/* Rows that go through a block's products at a time: enough to keep packing the weights cheap, few enough for the
- * widest scratch (4C columns) to stay in the cache of a server. */
-enum { CHUNK_ROWS = 2048, PATCH = 4, MLP_RATIO = 4 };
+/* Rows that go through a block's products at a time: enough for packing the weights and starting the threads to cost
+ * little beside them, few enough to bound the widest scratch (4C columns). */
+enum { CHUNK_ROWS = 8192, PATCH = 4, MLP_RATIO = 4 };
 
 static const float norm_eps = 1e-5f;
 static const char *const STAGE_NAMES[SWIN_STAGES] = {"swin.stage1", "swin.stage2", "swin.stage3", "swin.stage4"};
