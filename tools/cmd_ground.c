@@ -377,7 +377,8 @@ static enum image_outcome do_image(struct run *r, size_t index)
 	return outcome;
 }
 
-static int do_images(struct run *r)
+/* *complete: every image was tried. */
+static int do_images(struct run *r, bool *complete)
 {
 	struct progress bar;
 	size_t failed = 0, skipped = 0, todo = 0, done = 0;
@@ -402,6 +403,7 @@ static int do_images(struct run *r)
 		say("%zu of %zu images failed", failed, todo);
 	if (stopped)
 		say("stopped after %zu of %zu images", done - 1, todo);
+	*complete = !stopped;
 	return failed != 0 || stopped ? EXIT_SOME_FAILED : EXIT_GOOD;
 }
 
@@ -424,8 +426,9 @@ static int run_ground(struct run *r)
 	r->options.max_detections = g->max_detections;
 	if (!output_open(&r->output, g, r->prompt, &r->inputs))
 		return EXIT_USAGE;
-	int status = do_images(r);
-	return output_close(&r->output) ? status : EXIT_SOME_FAILED;
+	bool complete;
+	int status = do_images(r, &complete);
+	return output_close(&r->output, complete) ? status : EXIT_SOME_FAILED;
 }
 
 int cmd_ground(int argc, char **argv)

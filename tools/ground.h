@@ -69,8 +69,8 @@ bool output_take_done(struct output *o, const char *path);
 /* One image's result; index counts all images from 0. */
 bool output_write(struct output *o, const char *path, size_t index, const struct glip_image *image,
                   const struct glip_result *result);
-/* Ends the output and moves it to its name. False after a message. */
-bool output_close(struct output *o);
+/* Ends the output and moves it to its name; an incomplete one stays in FILE.part. False after a message. */
+bool output_close(struct output *o, bool complete);
 
 /* ---- ground_dump.c ---- */
 

@@ -413,9 +413,9 @@ static bool write_categories(struct output *o)
 	return ok;
 }
 
-/* Ends the stream and moves what was collected to its name. After a failed write FILE stays what it was, and the part
- * is what --resume goes on from. */
-static bool close_stream(struct output *o)
+/* Ends the stream and moves what was collected to its name. After a failed write or an interruption FILE stays what it
+ * was, and the part holds the results so far: what --resume goes on from. */
+static bool close_stream(struct output *o, bool complete)
 {
 	bool ok = !o->broken && fflush(o->stream) == 0;
 	if (o->stream == stdout && !ok && !o->broken)
@@ -428,27 +428,26 @@ static bool close_stream(struct output *o)
 		reason = errno;
 		ok = false;
 	}
-	if (ok && o->part != NULL && rename(o->part, o->settings->json) != 0) {
+	if (ok && complete && o->part != NULL && rename(o->part, o->settings->json) != 0) {
 		reason = errno;
 		ok = false;
 	}
 	if (!ok && !o->broken)
 		say("cannot write %s: %s", stream_name(o), strerror(reason));
-	if (!ok && o->part != NULL && o->settings->format == FORMAT_JSONL)
-		say("the results so far are in %s", o->part);
-	else if (!ok && o->part != NULL)
-		remove(o->part);
+	if (o->part != NULL && !(ok && complete))
+		say("the results so far are in %s%s", o->part,
+		    o->settings->format == FORMAT_JSONL ? "; --resume goes on from there" : "");
 	return ok;
 }
 
-bool output_close(struct output *o)
+bool output_close(struct output *o, bool complete)
 {
 	bool ok = true;
 	if (o->stream != NULL) {
 		if (o->settings->format == FORMAT_COCO)
 			fputs("]\n", o->stream);
-		ok = close_stream(o);
-		if (ok && o->settings->format == FORMAT_COCO)
+		ok = close_stream(o, complete);
+		if (ok && complete && o->settings->format == FORMAT_COCO)
 			ok = write_categories(o);
 	}
 	output_free(o);

@@ -213,7 +213,7 @@ static enum glip_status check_call(const struct glip_session *s, const struct gl
 	if (s == NULL || p == NULL || subject == NULL)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s is NULL", s == NULL ? "session" : p == NULL ? "prompt" : subject_name);
 	if (p->model != s->model || (subject_model != NULL && subject_model != s->model))
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "the %s was made with another model than the session",
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s and session belong to different models",
 		                  p->model != s->model ? "prompt" : subject_name);
 	return GLIP_OK;
 }

@@ -158,6 +158,9 @@ static enum glip_status fill_label(struct glip_prompt *p, size_t index, size_t c
 	const struct glip_allocator *a = &p->allocator;
 	const char *caption = p->chunks[chunk].caption;
 	struct prompt_label *l = &p->labels[index];
+	if (!(from->threshold >= 0 && from->threshold <= 1))
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "threshold %g of label %zu must be 0 (the call's) to 1",
+		                  (double)from->threshold, index + 1);
 	l->chunk = chunk;
 	l->label.threshold = from->threshold;
 	l->label.flags = from->flags;
@@ -247,6 +250,8 @@ static enum glip_status copy_options(const struct glip_prompt_options *options, 
 	TRY(OPTIONS_COPY(out, options, "glip_prompt_options", err));
 	if (out->separator == NULL)
 		out->separator = ". ";
+	if (out->separator[0] == '\0')
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "separator is empty: names would run into each other");
 	if (out->classes_per_pass < 0)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "classes_per_pass is %d: must be 0 (as many as fit) or more",
 		                  out->classes_per_pass);

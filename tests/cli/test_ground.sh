@@ -202,6 +202,22 @@ wait $child 2>/dev/null
 good "resuming after a kill" ground $small -q "$tmp/many" --classes "cat, dog" --json "$tmp/killed.jsonl" --resume
 without_times "$tmp/killed.jsonl" >"$tmp/killed.lines"
 check "gives the same lines, too" cmp -s "$tmp/all.lines" "$tmp/killed.lines"
+# Images large enough that the signal arrives before the last of them.
+slow="-m $model --short-side 256 --threshold 0.5 --threads 1 -q"
+echo earlier >"$tmp/stopped.jsonl"
+"$glip" ground $slow "$tmp/many" --classes "cat, dog" --json "$tmp/stopped.jsonl" 2>"$tmp/err" &
+child=$!
+for ((i = 0; i < 500; i++)); do
+	[ -s "$tmp/stopped.jsonl.part" ] && break
+	sleep 0.01
+done
+kill -TERM $child 2>/dev/null
+wait $child
+check "an interrupted run fails" [ $? -eq 1 ]
+check "keeps the earlier results" [ "$(cat "$tmp/stopped.jsonl")" = earlier ]
+check "and says where its own are" grep -q "stopped.jsonl.part; --resume" "$tmp/err"
+good "resuming after an interruption" ground $slow "$tmp/many" --classes "cat, dog" --json "$tmp/stopped.jsonl" --resume
+check "gives all lines" [ "$(wc -l <"$tmp/stopped.jsonl")" -eq 60 ]
 
 "$glip" ground $small "$tmp/many" --classes cat 2>"$tmp/err" | head -n 1 >"$tmp/out"
 check "a pipe closed early" [ "$(wc -l <"$tmp/out")" -eq 1 ]

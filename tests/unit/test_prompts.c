@@ -1,4 +1,5 @@
 /* Prompts and options through the public functions: what of a caption becomes a label, and what a call's settings do. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,6 +115,27 @@ static void test_negatives_and_thresholds(void **state)
 	assert_true(count_label(r, 2, &own) > 1);
 	glip_result_free(r);
 	glip_prompt_free(p);
+}
+
+static void test_impossible_settings_are_refused(void **state)
+{
+	static const char *const names[] = {"cat", "dog"};
+	static const float thresholds[] = {-0.1f, 1.5f, NAN};
+	struct glip_prompt_options o;
+	struct glip_prompt *p = NULL;
+	struct glip_error err;
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof thresholds / sizeof *thresholds; i++) {
+		struct glip_class class = {.names = names, .name_count = 1, .threshold = thresholds[i]};
+		assert_int_equal(glip_prompt_class_list(w->session, &class, 1, NULL, &p, &err), GLIP_ERR_ARGUMENT);
+		assert_null(p);
+		assert_non_null(strstr(err.message, "threshold"));
+	}
+	glip_prompt_options_init(&o);
+	o.separator = "";
+	assert_int_equal(glip_prompt_classes(w->session, names, 2, &o, &p, &err), GLIP_ERR_ARGUMENT);
+	assert_non_null(strstr(err.message, "separator"));
 }
 
 static void test_mean_and_max(void **state)
@@ -396,6 +418,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_negatives_and_thresholds, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_impossible_settings_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mean_and_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caption_past_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_words, setup, teardown),
