@@ -22,7 +22,8 @@ static const char tagger_seed[] =
         "'NN z:1 'DT z:1 '-START- z:1 '-START2- z:1 'dog z:1 'men z:1 'the z:1";
 
 static const char json_seed[] =
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,0],\"data_offsets\":[0,8]},\"__metadata__\":{\"x\":[1,-2.5e3,null,true,\"\\u00e9\"]}}";
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,0],\"data_offsets\":[0,8]}"
+	",\"__metadata__\":{\"x\":[1,-2.5e3,null,true,\"\\u00e9\"]}}";
 
 struct giver {
 	void (*give)(void *user, const char *target, const char *name, const void *data, size_t size);

@@ -150,7 +150,8 @@ void glip_build_info(char *out, size_t size)
 #endif
 	snprintf(
 		out, size,
-		"libglip: %s\ncompiler: %s\nkernels:%s%s%s%s\nmatrix products: own, OpenBLAS\nimages: JPEG, PNG, BMP, PNM (stb_image)\n",
+		"libglip: %s\ncompiler: %s\nkernels:%s%s%s%s\nmatrix products: own, OpenBLAS\n"
+	         "images: JPEG, PNG, BMP, PNM (stb_image)\n",
 		glip_version(), compiler, flags & GLIP_CPU_AVX512 ? " avx512" : "", flags & GLIP_CPU_AVX2 ? " avx2" : "",
 		flags & GLIP_CPU_NEON ? " neon" : "", " scalar");
 }

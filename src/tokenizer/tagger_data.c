@@ -14,6 +14,7 @@
 #define HIDDEN ".hidden "
 #endif
 
+/* clang-format off */
 __asm__(SECTION
         ".globl " SYMBOL("glip__tagger_begin") "\n"
         HIDDEN SYMBOL("glip__tagger_begin") "\n"
@@ -25,6 +26,7 @@ __asm__(SECTION
         SYMBOL("glip__tagger_end") ":\n"
         ".byte 0\n"
         SECTION_END);
+/* clang-format on */
 
 extern const uint8_t glip__tagger_begin[] __attribute__((visibility("hidden")));
 extern const uint8_t glip__tagger_end[] __attribute__((visibility("hidden")));
