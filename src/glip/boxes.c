@@ -183,6 +183,8 @@ static enum glip_status collect_level(const struct box_options *o, const struct 
 				return glip__fail_nomem(err, "candidate boxes", list->length);
 		}
 	}
+	if (list->length == begin)
+		return GLIP_OK;
 	struct box_candidate *kept = (struct box_candidate *)(void *)(list->data + begin);
 	for (size_t i = 0; i < (list->length - begin) / sizeof *kept; i++) {
 		decode(o, level, &kept[i]);

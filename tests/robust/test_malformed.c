@@ -1,0 +1,230 @@
+/* Model files one bit or one byte away from a good one: a status and a message, or a model that grounds; within a second
+ * and 256 MB. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "support/alloc_probe.h"
+#include "support/json.h"
+#include "support/tiny_model.h"
+#include "tensor/weights.h"
+
+enum { MEMORY = 256 << 20 };
+
+struct world {
+	struct scratch_file file;
+	struct alloc_probe probe;
+	struct glip_model_options options;
+	uint8_t *good;
+	size_t size, header, end; /* bytes of the file, those before the data of the tensors, where these end */
+	uint8_t pixels[TINY_WIDTH * TINY_HEIGHT * 3];
+	double slowest;
+	long loaded, refused;
+};
+
+static double work_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A model that was loaded takes a picture and a caption, whatever comes of it. */
+static void try_model(struct world *w, struct glip_model *model)
+{
+	struct glip_session_options o;
+	struct glip_ground_options ground = tiny_ground_options();
+	struct glip_image image = tiny_image(w->pixels);
+	struct glip_session *session;
+	struct glip_prompt *prompt;
+	struct glip_result *result;
+	struct glip_error err = {0};
+
+	glip_session_options_init(&o);
+	o.threads = 1;
+	ground.short_side = 32;
+	assert_int_equal(glip_session_create(model, &o, &session, &err), GLIP_OK);
+	enum glip_status status = glip_prompt_caption(session, "the red cat", NULL, &prompt, &err);
+	if (status == GLIP_OK)
+		status = glip_ground(session, &image, prompt, &ground, &result, &err);
+	if (status != GLIP_OK)
+		assert_true(err.message[0] != '\0');
+	else
+		glip_result_free(result);
+	glip_prompt_free(prompt);
+	glip_session_free(session);
+}
+
+/* What the file holds now. */
+static enum glip_status load(struct world *w, const char *what, size_t at, bool use)
+{
+	struct glip_error err = {0};
+	struct glip_model *model;
+	double started = work_s();
+	enum glip_status status = glip_model_load(w->file.path, &w->options, &model, &err);
+
+	if (status != GLIP_OK && (model != NULL || strstr(err.message, w->file.path) == NULL))
+		fail_msg("%s %zu: %d, %s", what, at, (int)status, err.message);
+	if (status == GLIP_ERR_NOMEM || status == GLIP_ERR_ARGUMENT || status == GLIP_ERR_IO)
+		fail_msg("%s %zu: %d is no word for a damaged file: %s", what, at, (int)status, err.message);
+	if (status == GLIP_OK && use)
+		try_model(w, model);
+	glip_model_free(model);
+	assert_int_equal(w->probe.live, 0);
+	double took = work_s() - started;
+	w->slowest = took > w->slowest ? took : w->slowest;
+	w->loaded += status == GLIP_OK;
+	w->refused += status != GLIP_OK;
+	return status;
+}
+
+static void summary(struct world *w, const char *what)
+{
+	printf("           %-12s %6ld refused, %6ld load; slowest %.3f s, most memory %.1f MB\n", what, w->refused, w->loaded,
+	       w->slowest, (double)w->probe.peak / (1 << 20));
+	assert_true(w->slowest < 1);
+	assert_true(w->probe.peak < MEMORY);
+}
+
+static void test_truncated(void **state)
+{
+	struct world *w = *state;
+	int fd = open(w->file.path, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	/* Within the data every length is the same to the reader: the tensor that it cuts is named. */
+	for (size_t n = w->size - 1; n > 0; n -= n > w->header + 997 ? 997 : 1) {
+		assert_int_equal(ftruncate(fd, (off_t)n), 0);
+		/* Behind the last tensor there is only padding. */
+		if (load(w, "length", n, false) == GLIP_OK && n < w->end)
+			fail_msg("%zu of %zu bytes are enough", n, w->size);
+	}
+	close(fd);
+	summary(w, "truncations");
+}
+
+static void test_bit_flips(void **state)
+{
+	struct world *w = *state;
+	int fd = open(w->file.path, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	for (size_t bit = 0; bit < w->header * 8; bit++) {
+		uint8_t byte = (uint8_t)(w->good[bit / 8] ^ 1u << bit % 8);
+		assert_int_equal(pwrite(fd, &byte, 1, (off_t)(bit / 8)), 1);
+		/* Those that still load differ in a name or a word: one in 16 is tried. */
+		(void)load(w, "bit", bit, bit % 16 == 5);
+		assert_int_equal(pwrite(fd, &w->good[bit / 8], 1, (off_t)(bit / 8)), 1);
+	}
+	close(fd);
+	assert_true(w->refused > w->loaded);
+	summary(w, "bit flips");
+}
+
+/* Weights that are no numbers, or huge, do no harm either. */
+static void test_wild_weights(void **state)
+{
+	struct world *w = *state;
+	int fd = open(w->file.path, O_RDWR | O_CLOEXEC);
+	uint8_t *data = malloc(w->size - w->header);
+
+	assert_true(fd >= 0 && data != NULL);
+	for (int kind = 0; kind < 4; kind++) {
+		static const uint8_t fill[4][4] = {
+			{0, 0, 0xC0, 0x7F}, {0, 0, 0x80, 0x7F}, {0xFF, 0xFF, 0x7F, 0xFF}, {0, 0, 0, 0}};
+		for (size_t i = 0; i < w->size - w->header; i++)
+			data[i] = fill[kind][i % 4];
+		assert_int_equal(pwrite(fd, data, w->size - w->header, (off_t)w->header), w->size - w->header);
+		assert_int_equal(load(w, "fill", (size_t)kind, true), GLIP_OK);
+	}
+	free(data);
+	close(fd);
+	summary(w, "wild weights");
+}
+
+/* Where no label reaches the floor there is an empty result. */
+static void test_nothing_found(void **state)
+{
+	struct world *w = *state;
+	struct glip_ground_options o = tiny_ground_options();
+	struct glip_image image = tiny_image(w->pixels);
+	struct glip_model *model;
+	struct glip_session *session;
+	struct glip_prompt *prompt;
+	struct glip_result *result;
+
+	o.score_floor = 1;
+	assert_int_equal(glip_model_load(w->file.path, NULL, &model, NULL), GLIP_OK);
+	assert_int_equal(glip_session_create(model, NULL, &session, NULL), GLIP_OK);
+	assert_int_equal(glip_prompt_caption(session, "a cat", NULL, &prompt, NULL), GLIP_OK);
+	assert_int_equal(glip_ground(session, &image, prompt, &o, &result, NULL), GLIP_OK);
+	assert_int_equal(glip_result_count(result), 0);
+	assert_null(glip_result_detection(result, 0));
+	glip_result_free(result);
+	glip_prompt_free(prompt);
+	glip_session_free(session);
+	glip_model_free(model);
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof *w);
+	struct weights *weights;
+	const struct tensor *first = NULL;
+	const char *name;
+
+	assert_non_null(w);
+	*state = w;
+	scratch_file_new(&w->file);
+	tiny_model_write(&w->file);
+	w->good = (uint8_t *)test_read_file(w->file.path, &w->size);
+	assert_non_null(w->good);
+	assert_int_equal(glip__weights_open(w->file.path, 1, NULL, &weights, NULL), GLIP_OK);
+	/* The header ends where the data of the first tensor begin. */
+	first = glip__weights_at(weights, 0, &name);
+	for (size_t at = 0; at < w->size && w->header == 0; at += 32)
+		if (memcmp(w->good + at, first->data, 64) == 0)
+			w->header = at;
+	assert_true(w->header > 1000);
+	const struct tensor *last = glip__weights_at(weights, glip__weights_count(weights) - 1, NULL);
+	int64_t count = 0;
+	assert_true(glip__tensor_count(last, &count));
+	w->end = w->header + (size_t)((const uint8_t *)last->data - (const uint8_t *)first->data) +
+	         (size_t)count * glip__dtype_size(last->dtype);
+	assert_true(w->end <= w->size);
+	glip__weights_close(weights);
+	alloc_probe_init(&w->probe);
+	glip_model_options_init(&w->options);
+	w->options.allocator = &w->probe.allocator;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	scratch_file_remove(&w->file);
+	free(w->good);
+	free(w);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_truncated), TEST(test_bit_flips), TEST(test_wild_weights), TEST(test_nothing_found),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
