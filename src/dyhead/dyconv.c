@@ -2,9 +2,8 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
-enum { TAPS = 9, OFFSETS = 18, MAX_BRANCHES = 3, GRAIN_ROWS = 512 };
+enum { TAPS = 9, OFFSETS = 18, CHANNELS = OFFSETS + TAPS, MAX_BRANCHES = 3, GRAIN_ROWS = 512 };
 
 static void bind_branch(struct dyconv_branch *out, struct binder *b, const char *prefix, const char *name, int64_t c)
 {
@@ -22,8 +21,8 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 	if (groups < 1 || channels % groups || channels % 4)
 		glip__binder_note(b, "%s: %d channels cannot be split into %d groups and into quarters", prefix, channels,
 		                  groups);
-	out->offset = glip__bind_matrix(b, OFFSETS + TAPS, TAPS * c, "%s.offset.weight", prefix);
-	out->offset_bias = glip__bind_vector(b, OFFSETS + TAPS, "%s.offset.bias", prefix);
+	out->offset = glip__bind_matrix(b, CHANNELS, TAPS * c, "%s.offset.weight", prefix);
+	out->offset_bias = glip__bind_vector(b, CHANNELS, "%s.offset.bias", prefix);
 	bind_branch(&out->coarse, b, prefix, "coarse", c);
 	bind_branch(&out->same, b, prefix, "same", c);
 	bind_branch(&out->fine, b, prefix, "fine", c);
@@ -42,11 +41,11 @@ struct pass {
 	struct ops *ops;
 	const struct feature_map *in;
 	size_t first[LEVELS + 1]; /* [LEVELS]: of all levels */
-	float *raw;        /* [first[LEVELS], 27] offsets: channels 2k, 2k + 1 are dy, dx of tap k; then what modulates */
-	float *modulation; /* [first[LEVELS], 9] */
-	float *same;       /* [first[LEVELS], C] */
-	float *fine;       /* [first[LEVELS] - first[1], C] of the levels but the first */
-	float *coarse;     /* likewise: what a level gives to the finer one, before it is up-sampled */
+	float *offset;            /* [first[LEVELS], 18] channels 2k, 2k + 1 are dy, dx of tap k */
+	float *modulation;        /* [first[LEVELS], 9] */
+	float *same;              /* [first[LEVELS], C] */
+	float *fine;              /* [first[LEVELS] - first[1], C] of the levels but the first */
+	float *coarse;            /* likewise: what a level gives to the finer one, before it is up-sampled */
 };
 
 /* A branch's values at a level's size before its group norm, which is a factor and a shift per channel. */
@@ -61,65 +60,67 @@ static size_t positions_of(const struct feature_map *map)
 	return (size_t)map->height * (size_t)map->width;
 }
 
-struct table_task {
+struct taps_task {
 	const struct pass *pass;
-	int32_t *index; /* [rows, 9] */
+	const float *products; /* [rows, 27 * 9] each row times each channel's weights of each tap */
 };
 
-/* Neighbours of rows [begin, end) for a plain 3x3 convolution. */
-static void index_rows(void *context, size_t begin, size_t end, int worker)
+/* The plain 3x3 convolution of rows [begin, end): the neighbours' products with their taps' weights, added up. */
+static void add_taps(void *context, size_t begin, size_t end, int worker)
 {
-	const struct table_task *t = context;
+	const struct taps_task *t = context;
 	const struct pass *d = t->pass;
 	int level = 0;
 
 	(void)worker;
 	for (size_t row = begin; row < end; row++) {
+		const float *near[TAPS];
+		int taps[TAPS], count = 0;
+
 		while (row >= d->first[level + 1])
 			level++;
 		const struct feature_map *map = &d->in[level];
 		const int at = (int)(row - d->first[level]), y = at / map->width, x = at % map->width;
 		for (int k = 0; k < TAPS; k++) {
 			const int ny = y + k / 3 - 1, nx = x + k % 3 - 1;
-			const bool inside = ny >= 0 && ny < map->height && nx >= 0 && nx < map->width;
-			t->index[row * TAPS + (size_t)k] = inside ? (int32_t)d->first[level] + ny * map->width + nx : -1;
+			if (ny < 0 || ny >= map->height || nx < 0 || nx >= map->width)
+				continue;
+			const size_t from = d->first[level] + (size_t)ny * (size_t)map->width + (size_t)nx;
+			near[count] = t->products + from * CHANNELS * TAPS;
+			taps[count++] = k;
+		}
+		for (int c = 0; c < CHANNELS; c++) {
+			float sum = d->m->offset_bias[c];
+			for (int i = 0; i < count; i++)
+				sum += near[i][c * TAPS + taps[i]];
+			if (c < OFFSETS)
+				d->offset[row * OFFSETS + (size_t)c] = sum;
+			else
+				d->modulation[row * TAPS + (size_t)(c - OFFSETS)] = sum;
 		}
 	}
 }
 
-static void copy_modulation(void *context, size_t begin, size_t end, int worker)
-{
-	const struct pass *d = context;
-
-	(void)worker;
-	for (size_t row = begin; row < end; row++)
-		memcpy(d->modulation + row * TAPS, d->raw + row * (OFFSETS + TAPS) + OFFSETS, TAPS * sizeof(float));
-}
-
-/* Where the taps of all levels look and how much they count: one convolution, read by all three branches. */
+/* Where the taps of all levels look and how much they count: one convolution, read by all three branches. It has so few
+ * channels that copying each position's nine neighbours would cost more than it saves: the positions are multiplied with
+ * the weights of all taps at once, and the products added up afterwards. */
 static enum glip_status sample_levels(struct pass *d)
 {
 	const size_t rows = d->first[LEVELS];
+	const struct matrix *w = &d->m->offset;
 
-	if (!(d->raw = glip__ops_floats(d->ops, rows * (OFFSETS + TAPS))) ||
+	if (!(d->offset = glip__ops_floats(d->ops, rows * OFFSETS)) ||
 	    !(d->modulation = glip__ops_floats(d->ops, rows * TAPS)))
 		return GLIP_ERR_NOMEM;
 	struct arena_mark mark = glip__arena_mark(d->ops->arena);
-	struct table_task table = {d, glip__ops_alloc(d->ops, rows, TAPS * sizeof(int32_t))};
-	if (!table.index)
+	float *products = glip__ops_alloc(d->ops, rows, CHANNELS * TAPS * sizeof *products);
+	if (!products)
 		return GLIP_ERR_NOMEM;
-	glip__pool_run(d->ops->pool, index_rows, &table, rows, GRAIN_ROWS);
-	struct gemm g = {
-		.m = (int64_t)rows,
-		.n = OFFSETS + TAPS,
-		.k = d->m->offset.cols,
-		.a = {.data = d->in[0].data, .ld = d->m->channels, .index = table.index, .taps = TAPS},
-		.b = d->m->offset,
-		.bias = d->m->offset_bias,
-		.c = d->raw,
-	};
-	TRY(glip__gemm(d->ops, &g));
-	glip__pool_run(d->ops->pool, copy_modulation, d, rows, GRAIN_ROWS);
+	/* A row of the weight is nine runs of C: as a matrix of 27 * 9 rows it is the same memory. */
+	const struct matrix by_tap = {w->data, CHANNELS * TAPS, d->m->channels, w->dtype};
+	TRY(glip__linear(d->ops, d->in[0].data, (int64_t)rows, by_tap, NULL, ACT_NONE, products));
+	struct taps_task t = {d, products};
+	glip__pool_run(d->ops->pool, add_taps, &t, rows, GRAIN_ROWS);
 	glip__arena_release(d->ops->arena, mark);
 	return glip__sigmoid(d->ops, d->modulation, (int64_t)rows * TAPS, d->modulation);
 }
@@ -158,8 +159,8 @@ static enum glip_status near_points(const struct pass *d, int from, int to, int3
 		.out_height = d->in[to].height,
 		.out_width = d->in[to].width,
 		.stride = from == to ? 1 : 2,
-		.offset = d->raw + d->first[to] * (OFFSETS + TAPS),
-		.offset_row = OFFSETS + TAPS,
+		.offset = d->offset + d->first[to] * OFFSETS,
+		.offset_row = OFFSETS,
 		.offset_step = 1,
 		.modulation = d->modulation + d->first[to] * TAPS,
 		.modulation_row = TAPS,
@@ -185,7 +186,7 @@ static enum glip_status coarse_points(const struct pass *d, int level, int32_t *
 	assert(small <= large);
 	/* WATCH: the original reads the larger level's channel-first buffers with the smaller output's strides: channel c
 	 * of output p is element c * small + p of the buffer, whatever channel and place that is. */
-	channel_first(d->ops, d->raw + finer * (OFFSETS + TAPS), large, OFFSETS + TAPS, OFFSETS * small, offset);
+	channel_first(d->ops, d->offset + finer * OFFSETS, large, OFFSETS, OFFSETS * small, offset);
 	channel_first(d->ops, d->modulation + finer * TAPS, large, TAPS, TAPS * small, modulation);
 	struct deform_points points = {
 		.height = map->height,
