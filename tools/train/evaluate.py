@@ -1,6 +1,6 @@
 """Measures a model on held-out scenes: average precision, zero-shot compositions, phrase grounding, silence.
 
-    evaluate.py --program ../../build/glip --model MODEL.gguf --report DIR      by the C program
+    evaluate.py --program ../../build/glip --model MODEL.gguf --report FILE      by the C program
     evaluate.py --checkpoint CHECKPOINT.pth [--scenes 100]                      by the PyTorch model
 
 The program is asked through `glip ground --json`, one run a caption, each scene at its own size. Boxes count their last
@@ -231,12 +231,8 @@ def bars_table(figures):
     return "\n".join(lines)
 
 
-def write_report(folder, engine, scenes, figures, tables, notes):
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "figures.json"), "w") as f:
-        json.dump(dict(scenes=scenes, engine=engine, figures=figures), f, indent=1)
-        f.write("\n")
-    with open(os.path.join(folder, "README.md"), "w") as f:
+def write_report(path, engine, scenes, figures, tables, notes):
+    with open(path, "w") as f:
         f.write("# The bundled model, measured\n\n%s\n\n%d held-out scenes a line, by %s.\n\n" % (bars_table(figures), scenes, engine))
         for note in notes:
             f.write(note + "\n")
@@ -256,7 +252,7 @@ def main():
     p.add_argument("--model")
     p.add_argument("--checkpoint")
     p.add_argument("--scenes", type=int, default=500)
-    p.add_argument("--report", help="folder to write README.md and figures.json into")
+    p.add_argument("--report", help="Markdown file to write")
     p.add_argument("--note", action="append", default=[], help="a line for the report")
     a = p.parse_args()
     if not a.checkpoint and not (a.program and a.model):
