@@ -62,7 +62,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all demo fuzz test check bench install uninstall clean help deps deps-test tests examples format
+.PHONY: all coverage demo fuzz test check bench install uninstall clean help deps deps-test tests examples format
 .SECONDARY:
 
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
@@ -172,6 +172,11 @@ $(FUZZ_OUT)/make_seeds: $(call obj,fuzz/make_seeds.c $(FUZZ_SRC) $(SUPPORT_SRC))
 	$(Q)$(CC) -g -pthread -fsanitize=address,undefined -o $@ $^ -lcmocka $(LIBS)
 endif
 
+# How much of the parsers their tests run through.
+coverage: deps-test
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage tests
+	@scripts/coverage build/coverage
+
 # ---- Dependencies: installed with apt where possible, named where not ------------------------------------------------
 deps:
 	@scripts/deps build
@@ -234,6 +239,7 @@ help:
 		'make examples   the programs of examples/' 'make format     lay out all C files with clang-format' \
 		'make bench      timings of kernels and of the whole model' \
 		'make fuzz       each fuzz target for FUZZ_SECONDS (60), with clang' \
+		'make coverage   how much of the parsers the tests run through' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
 		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'
 
