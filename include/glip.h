@@ -176,6 +176,16 @@ typedef int (*glip_progress_fn)(void *user, float fraction);
 
 enum glip_gemm { GLIP_GEMM_AUTO = 0, GLIP_GEMM_NATIVE = 1, GLIP_GEMM_BLAS = 2 };
 
+/* The numbers that large matrix products of a pass are made with. Sums are float32 or int32, everything else is float32
+ * throughout: norms, softmax, attention, activations, and the layers that the network ends in. Weights are converted on
+ * the fly, whatever the file holds. */
+enum glip_compute {
+	GLIP_COMPUTE_AUTO = 0, /* F32 */
+	GLIP_COMPUTE_F32 = 1,
+	GLIP_COMPUTE_BF16 = 2, /* bfloat16: 8 bits of mantissa */
+	GLIP_COMPUTE_I8 = 3    /* 8-bit integers: weights scaled per output channel, activations per position */
+};
+
 struct glip_session_options {
 	size_t struct_size;
 	int threads;               /* 0: as many as the process may use, at most 64 */
@@ -185,13 +195,18 @@ struct glip_session_options {
 	void *observer_user;
 	glip_progress_fn progress; /* NULL: none */
 	void *progress_user;
+	/* Own kernels only, and only where the machine has instructions for them (GLIP_CPU_AVX512_BF16, _VNNI): elsewhere
+	 * narrower numbers would not be faster, and float32 is used. */
+	enum glip_compute compute;
 };
 
 enum glip_cpu_flags {
 	GLIP_CPU_SCALAR = 1u << 0, /* plain C, always there */
 	GLIP_CPU_AVX2 = 1u << 1,   /* with FMA */
 	GLIP_CPU_AVX512 = 1u << 2, /* F, BW, DQ, VL */
-	GLIP_CPU_NEON = 1u << 3
+	GLIP_CPU_NEON = 1u << 3,
+	GLIP_CPU_AVX512_BF16 = 1u << 4, /* beside AVX512: products of bfloat16 */
+	GLIP_CPU_AVX512_VNNI = 1u << 5  /* beside AVX512: products of 8-bit integers */
 };
 
 /* The instruction sets of this machine that the library has kernels for. */

@@ -92,7 +92,7 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 		.m = s->m,
 		.n = s->n,
 		.k = s->k,
-		.b = {o->b, s->n, s->k, DTYPE_F32},
+		.b = {.data = o->b, .rows = s->n, .cols = s->k},
 		.bias = o->bias,
 		.act = s->act,
 		.c = o->c,

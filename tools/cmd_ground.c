@@ -51,6 +51,7 @@ static enum parse_result parse(struct ground_settings *g, int argc, char **argv)
 		{"max-detections", 0, OPTION_INT, &g->max_detections, "N", "boxes an image at most, over all labels (default 100)", 1, 1 << 20, NULL},
 		{"threads", 'j', OPTION_INT, &g->threads, "N", "worker threads (default: one per processor)", 0, 64, NULL},
 		{"gemm", 0, OPTION_CHOICE, &g->gemm, "WHOSE", "matrix products: auto (default), own or blas", 0, 0, "auto|own|blas"},
+		{"compute", 0, OPTION_CHOICE, &g->compute, "TYPE", "numbers of large products: f32 (default), bf16 or i8;\nfaster and less exact where the machine has them", 0, 0, "auto|f32|bf16|i8"},
 		{"json", 0, OPTION_TEXT, &g->json, "FILE", "one JSON object per image and line; - is standard output", 0, 0, NULL},
 		{"format", 0, OPTION_CHOICE, &g->format, "F", "of --json: jsonl (default), or coco: results as COCO reads them", 0, 0, "jsonl|coco"},
 		{"categories", 0, OPTION_TEXT, &g->categories, "FILE", "with --format coco: the images and categories behind the ids", 0, 0, NULL},
@@ -183,6 +184,7 @@ static bool open_model(struct run *r)
 	glip_session_options_init(&so);
 	so.threads = g->threads;
 	so.gemm = (enum glip_gemm)g->gemm;
+	so.compute = (enum glip_compute)g->compute;
 	so.progress = on_progress;
 	if (g->dump != NULL) {
 		r->dump.folder = g->dump;

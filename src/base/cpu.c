@@ -13,6 +13,10 @@ uint32_t glip__cpu_flags(void)
 	if ((flags & GLIP_CPU_AVX2) != 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 	    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
 		flags |= GLIP_CPU_AVX512;
+	if ((flags & GLIP_CPU_AVX512) != 0 && __builtin_cpu_supports("avx512bf16"))
+		flags |= GLIP_CPU_AVX512_BF16;
+	if ((flags & GLIP_CPU_AVX512) != 0 && __builtin_cpu_supports("avx512vnni"))
+		flags |= GLIP_CPU_AVX512_VNNI;
 #elif defined(__aarch64__)
 	flags |= GLIP_CPU_NEON; /* part of the base architecture */
 #endif

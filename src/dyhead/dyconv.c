@@ -23,6 +23,7 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 		                  groups);
 	out->offset = glip__bind_matrix(b, CHANNELS, TAPS * c, "%s.offset.weight", prefix);
 	out->offset_bias = glip__bind_vector(b, CHANNELS, "%s.offset.bias", prefix);
+	out->offset.exact = true; /* places to read at: an error there moves what is read */
 	bind_branch(&out->coarse, b, prefix, "coarse", c);
 	bind_branch(&out->same, b, prefix, "same", c);
 	bind_branch(&out->fine, b, prefix, "fine", c);
@@ -117,7 +118,9 @@ static enum glip_status sample_levels(struct pass *d)
 	if (!products)
 		return GLIP_ERR_NOMEM;
 	/* A row of the weight is nine runs of C: as a matrix of 27 * 9 rows it is the same memory. */
-	const struct matrix by_tap = {w->data, CHANNELS * TAPS, d->m->channels, w->dtype};
+	const struct matrix by_tap = {
+		.data = w->data, .rows = CHANNELS * TAPS, .cols = d->m->channels, .dtype = w->dtype, .exact = w->exact,
+	};
 	TRY(glip__linear(d->ops, d->in[0].data, (int64_t)rows, by_tap, NULL, ACT_NONE, products));
 	struct taps_task t = {d, products};
 	glip__pool_run(d->ops->pool, add_taps, &t, rows, GRAIN_ROWS);

@@ -12,6 +12,8 @@ void glip__grounding_bind(struct grounding_head *out, struct binder *b, int chan
 	out->box_bias = glip__bind_vector(b, 4, "head.box.bias");
 	out->centerness = glip__bind_matrix(b, 1, channels, "head.centerness.weight");
 	out->centerness_bias = glip__bind_vector(b, 1, "head.centerness.bias");
+	/* What the network reads out is read in full precision. */
+	out->box.exact = out->centerness.exact = out->dot.exact = true;
 	out->scale = glip__bind_vector(b, LEVELS, "head.scale");
 	out->dot = glip__bind_matrix(b, channels, hidden, "head.dot.weight");
 	out->dot_bias = glip__bind_vector(b, channels, "head.dot.bias");
@@ -64,7 +66,7 @@ enum glip_status glip__grounding_forward(const struct grounding_head *m, struct 
 	assert(level->channels == m->channels && level_index >= 0 && level_index < LEVELS);
 	out->height = level->height;
 	out->width = level->width;
-	const struct matrix text = {projected, tokens, m->channels, DTYPE_F32};
+	const struct matrix text = {.data = projected, .rows = tokens, .cols = m->channels, .exact = true};
 	TRY(glip__linear(ops, level->data, positions, text, token_bias, ACT_NONE, out->logits));
 	TRY(glip__clamp(ops, out->logits, positions * tokens, -LOGIT_LIMIT, LOGIT_LIMIT));
 	struct gemm box = {

@@ -20,17 +20,17 @@ struct folded {
 
 static struct matrix rows_of(struct matrix m, int64_t first, int64_t count)
 {
-	const char *data = m.data;
-
-	return (struct matrix){data + (size_t)(first * m.cols) * glip__dtype_size(m.dtype), count, m.cols, m.dtype};
+	m.data = (const char *)m.data + (size_t)(first * m.cols) * glip__dtype_size(m.dtype);
+	m.rows = count;
+	return m;
 }
 
 /* Columns [first, first + count): to be read with ldb = m.cols. */
 static struct matrix columns_of(struct matrix m, int64_t first, int64_t count)
 {
-	const char *data = m.data;
-
-	return (struct matrix){data + (size_t)first * glip__dtype_size(m.dtype), m.rows, count, m.dtype};
+	m.data = (const char *)m.data + (size_t)first * glip__dtype_size(m.dtype);
+	m.cols = count;
+	return m;
 }
 
 void glip__fusion_bind(struct fusion *out, struct binder *b, const char *prefix, int channels, int text_hidden,

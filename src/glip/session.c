@@ -65,6 +65,8 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "threads is %d: must be 0 (all processors) to 64", o->threads);
 	if ((int)o->gemm < GLIP_GEMM_AUTO || o->gemm > GLIP_GEMM_BLAS)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "gemm is %d: not a value of enum glip_gemm", (int)o->gemm);
+	if ((int)o->compute < GLIP_COMPUTE_AUTO || o->compute > GLIP_COMPUTE_I8)
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "compute is %d: not a value of enum glip_compute", (int)o->compute);
 	uint32_t available = glip__cpu_flags();
 	uint32_t mask = o->cpu_mask != 0 ? o->cpu_mask & available : available;
 	if (mask == 0)
@@ -81,6 +83,7 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		.pool = s->pool,
 		.arena = &s->arena,
 		.gemm = o->gemm == GLIP_GEMM_AUTO ? automatic : o->gemm,
+		.narrow = glip__narrow_kernels(o->compute, mask),
 		.cancelled = is_cancelled,
 		.cancel_user = s,
 	};
@@ -148,10 +151,10 @@ void glip_build_info(char *out, size_t size)
 #else
 	const char *compiler = "unknown";
 #endif
-	snprintf(
-		out, size,
-		"libglip: %s\ncompiler: %s\nkernels:%s%s%s%s\nmatrix products: own, OpenBLAS\n"
+	snprintf(out, size,
+	         "libglip: %s\ncompiler: %s\nkernels:%s%s%s%s%s%s\nmatrix products: own, OpenBLAS\n"
 	         "images: JPEG, PNG, BMP, PNM (stb_image)\n",
-		glip_version(), compiler, flags & GLIP_CPU_AVX512 ? " avx512" : "", flags & GLIP_CPU_AVX2 ? " avx2" : "",
-		flags & GLIP_CPU_NEON ? " neon" : "", " scalar");
+	         glip_version(), compiler, flags & GLIP_CPU_AVX512_BF16 ? " avx512-bf16" : "",
+	         flags & GLIP_CPU_AVX512_VNNI ? " avx512-vnni" : "", flags & GLIP_CPU_AVX512 ? " avx512" : "",
+	         flags & GLIP_CPU_AVX2 ? " avx2" : "", flags & GLIP_CPU_NEON ? " neon" : "", " scalar");
 }

@@ -1,5 +1,5 @@
-/* The matrix product operator: checks, the left matrix's rows, what follows the sums. Providers: gemm_native.c and
- * gemm_blas.c. */
+/* The matrix product operator: checks, the left matrix's rows, what follows the sums. Providers: gemm_native.c,
+ * gemm_narrow.c and gemm_blas.c. */
 #include <string.h>
 
 #include "ops/ops_internal.h"
@@ -110,6 +110,8 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 		status = glip__gemm_blas(ops, &p);
 	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k)
 		status = glip__gemm_few_rows(ops, &p);
+	else if (ops->narrow && !g->b.exact && !g->b_rows_are_k && p.k > 0 && p.k <= NARROW_MAX_K)
+		status = glip__gemm_narrow(ops, &p);
 	else
 		status = glip__gemm_native(ops, &p);
 	glip__arena_release(ops->arena, mark);

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/pool.h"
 #include "ops/kernels.h"
+#include "ops/narrow.h"
 #include "tensor/tensor.h"
 
 struct ops {
@@ -12,6 +13,8 @@ struct ops {
 	struct pool *pool;
 	struct arena *arena;    /* scratch; ops take marks and release them before they return */
 	enum glip_gemm gemm;    /* NATIVE or BLAS, never AUTO */
+	/* Native products of more than a few rows are made with these where the weights are not exact; NULL: float32. */
+	const struct narrow_kernels *narrow;
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */
 	bool (*cancelled)(void *user);

@@ -48,6 +48,8 @@ static inline bool glip__is_dense(const struct product *p)
 
 enum glip_status glip__gemm_native(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p);
+/* On ops->narrow; right rows contiguous ([n, k]), k <= NARROW_MAX_K. */
+enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p);
 
 /* Sums that lie at in [rows, ld_in] (bias included) to their place in C, columns [column, column + cols) of rows

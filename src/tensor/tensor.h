@@ -24,6 +24,7 @@ struct matrix {
 	const void *data;
 	int64_t rows, cols;
 	enum dtype dtype; /* DTYPE_F32 or DTYPE_BF16 */
+	bool exact;       /* products with it are always made in float32 */
 };
 
 /* Row `row` of the matrix as float32: out[cols]. */

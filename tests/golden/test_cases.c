@@ -40,6 +40,8 @@ struct run {
 	enum glip_gemm gemm;
 	uint32_t cpu_mask;
 	int threads;
+	enum glip_compute compute;
+	double error; /* BF16, I8: relative error that an activation may have */
 };
 
 /* Tolerances of a case: relative L2 error of an activation, scores, pixels of the network's image. */
@@ -353,7 +355,9 @@ static void ground_case(struct glip_session *session, const struct json *j, cons
 	assert_non_null(wanted);
 	const struct json *network = json_get(j, "network_size");
 	double scale[2] = {network->items[0].number / image.width, network->items[1].number / image.height};
-	compare_detections(wanted, result, scale, t);
+	/* With narrower numbers, near equal candidates change places: the activations are what is held to a bound. */
+	if (t->score > 0)
+		compare_detections(wanted, result, scale, t);
 	printf("  %.0f ms\n", glip_result_timing(result)->total_ms);
 	json_free(wanted);
 	glip_result_free(result);
@@ -365,6 +369,8 @@ static void test_case(void **state)
 	const struct run *run = *state;
 	bool full_size = strncmp(run->name, "glip-", 5) == 0;
 	struct tolerance t = full_size ? (struct tolerance){1e-4, 1e-4, 0.05} : (struct tolerance){1e-5, 1e-5, 0.01};
+	if (run->error > 0)
+		t = (struct tolerance){run->error, 0, 0};
 	struct glip_session_options options;
 	struct glip_session *session = NULL;
 	struct glip_error err;
@@ -387,6 +393,7 @@ static void test_case(void **state)
 	options.gemm = run->gemm;
 	options.cpu_mask = run->cpu_mask != 0 ? run->cpu_mask : test_cpu_mask();
 	options.threads = run->threads;
+	options.compute = run->compute;
 	options.observer = observe;
 	options.observer_user = &c;
 	if (glip_session_create(model, &options, &session, &err) != GLIP_OK)
@@ -405,37 +412,44 @@ static void test_case(void **state)
 /* ---- All cases --------------------------------------------------------------------------------------------------- */
 
 static struct run runs[] = {
-	{"photo", GLIP_GEMM_AUTO, 0, 0},
-	{"photo", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 2},
-	{"photo", GLIP_GEMM_BLAS, 0, 1},
-	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0},
-	{"mini-t-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 1},
-	{"mini-t-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR | GLIP_CPU_AVX2, 2},
-	{"mini-t-classes", GLIP_GEMM_BLAS, 0, 2},
-	{"mini-t-phrases", GLIP_GEMM_AUTO, 0, 0},
-	{"mini-t-coco80", GLIP_GEMM_AUTO, 0, 3},
-	{"mini-t-portrait", GLIP_GEMM_AUTO, 0, 0},
-	{"mini-t-portrait", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 2},
-	{"mini-a-classes", GLIP_GEMM_AUTO, 0, 0},
-	{"mini-a-classes", GLIP_GEMM_BLAS, GLIP_CPU_SCALAR, 1},
-	{"mini-l-classes", GLIP_GEMM_AUTO, 0, 0},
-	{"mini-l-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 0},
-	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0},
-	{"glip-t-phrases", GLIP_GEMM_AUTO, 0, 0},
-	{"glip-t-phrases", GLIP_GEMM_BLAS, 0, 0},
-	{"glip-a-coco80", GLIP_GEMM_AUTO, 0, 0},
+	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"photo", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 2, GLIP_COMPUTE_AUTO, 0},
+	{"photo", GLIP_GEMM_BLAS, 0, 1, GLIP_COMPUTE_AUTO, 0},
+	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.07},
+	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.2},
+	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"mini-t-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 1, GLIP_COMPUTE_AUTO, 0},
+	{"mini-t-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR | GLIP_CPU_AVX2, 2, GLIP_COMPUTE_AUTO, 0},
+	{"mini-t-classes", GLIP_GEMM_BLAS, 0, 2, GLIP_COMPUTE_AUTO, 0},
+	/* Errors measured, times 1.5. Random weights pass on more of an error than trained ones. */
+	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.07},
+	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.2},
+	{"mini-t-phrases", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"mini-t-coco80", GLIP_GEMM_AUTO, 0, 3, GLIP_COMPUTE_AUTO, 0},
+	{"mini-t-portrait", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"mini-t-portrait", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 2, GLIP_COMPUTE_AUTO, 0},
+	{"mini-a-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"mini-a-classes", GLIP_GEMM_BLAS, GLIP_CPU_SCALAR, 1, GLIP_COMPUTE_AUTO, 0},
+	{"mini-l-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"mini-l-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 0, GLIP_COMPUTE_AUTO, 0},
+	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.16},
+	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.5},
+	{"glip-t-phrases", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"glip-t-phrases", GLIP_GEMM_BLAS, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"glip-a-coco80", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
 int main(int argc, char **argv)
 {
-	static const char *const gemms[] = {"", " native", " blas"};
+	static const char *const gemms[] = {"", " native", " blas"}, *const computes[] = {"", "", " bf16", " i8"};
 	static struct CMUnitTest tests[RUNS];
 	static char names[RUNS][64];
 
 	for (int i = 0; i < RUNS; i++) {
-		snprintf(names[i], sizeof names[i], "%s%s, mask %u, threads %d", runs[i].name, gemms[runs[i].gemm],
-		         (unsigned)runs[i].cpu_mask, runs[i].threads);
+		snprintf(names[i], sizeof names[i], "%s%s%s, mask %u, threads %d", runs[i].name, computes[runs[i].compute],
+		         gemms[runs[i].gemm], (unsigned)runs[i].cpu_mask, runs[i].threads);
 		tests[i] = (struct CMUnitTest){.name = names[i], .test_func = test_case, .initial_state = &runs[i]};
 	}
 	if (argc > 1)

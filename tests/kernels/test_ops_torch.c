@@ -48,7 +48,7 @@ static void rows(const struct kernels *k)
 
 	x = load("element.x");
 	float *y = guarded((size_t)x.count), one = 1;
-	struct gemm g = {.m = x.count, .n = 1, .k = 1, .a = {x.data, 1, NULL, 0, NULL}, .b = {&one, 1, 1, DTYPE_F32}, .c = y,
+	struct gemm g = {.m = x.count, .n = 1, .k = 1, .a = {x.data, 1, NULL, 0, NULL}, .b = {.data = &one, .rows = 1, .cols = 1}, .c = y,
 	                 .act = ACT_GELU};
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
 	expect(k, "element.gelu", y, 1.2e-6); /* of |x| up to 9, times the 1.3e-7 that float GELU is good to */
@@ -87,7 +87,7 @@ static void convolution(const struct kernels *k, int stride)
 	struct npy offset = load(name);
 	snprintf(name, sizeof name, "deform.modulation%d", stride);
 	struct npy modulation = load(name);
-	struct matrix weight = {w.data, w.shape[0], w.shape[1], DTYPE_F32};
+	struct matrix weight = {.data = w.data, .rows = w.shape[0], .cols = w.shape[1]};
 	size_t points = (size_t)(offset.shape[0] * offset.shape[1]), count = points * (size_t)w.shape[0];
 	float *y = guarded(count), *blend = guarded(points * 36);
 	int32_t *index = malloc(points * 36 * sizeof *index);

@@ -240,7 +240,7 @@ static void test_prompt_tuning(void **state)
 	for (int i = 0; i < PROMPT_ROWS * hidden; i++)
 		table[i] = (float)(i % 97) * 0.01f;
 	assert_int_equal(glip_prompt_classes(w->session, names, 2, NULL, &plain, NULL), GLIP_OK);
-	w->model->prompt_tuning = (struct matrix){table, PROMPT_ROWS, hidden, DTYPE_F32};
+	w->model->prompt_tuning = (struct matrix){.data = table, .rows = PROMPT_ROWS, .cols = hidden};
 	assert_int_equal(glip_prompt_classes(w->session, names, 2, NULL, &tuned, NULL), GLIP_OK);
 	w->model->prompt_tuning = (struct matrix){0};
 	const struct prompt_chunk *a = &plain->chunks[0], *b = &tuned->chunks[0];

@@ -1,0 +1,125 @@
+/* Matrix products on narrower numbers: right rows are narrowed and packed once per call, left rows a block at a time
+ * into a worker's buffer. Otherwise as gemm_native.c: every panel is multiplied with the whole block, and the bits of C
+ * depend neither on blocks nor on threads. */
+#include <stdalign.h>
+
+#include "ops/narrow.h"
+#include "ops/ops_internal.h"
+
+enum {
+	BLOCK_BYTES = 384 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
+	BLOCK_ROWS = 96,
+	PIECES = 16 /* wanted at least, so that workers of unequal speed finish together */
+};
+
+struct narrow_task {
+	const struct kernels *kernels;
+	const struct narrow_kernels *narrow;
+	const struct product *p;
+	size_t groups, row;                      /* groups of a row; 32-bit words of it with its head */
+	uint32_t *panels;                        /* [ceil(n / nr), row, nr] */
+	size_t left_ld;                          /* words from one narrowed left row to the next */
+	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
+	struct worker_scratch scratch;
+};
+
+/* Floats as they are, or what a worker gathered of them. */
+static const float *right_row(const struct product *p, size_t column, float *wide)
+{
+	const struct matrix *b = &p->g->b;
+	if (b->dtype == DTYPE_F32)
+		return (const float *)b->data + column * p->ldb;
+	struct matrix one = {
+		.data = (const uint16_t *)b->data + column * p->ldb, .rows = 1, .cols = b->cols, .dtype = b->dtype};
+	glip__matrix_row(&one, 0, wide);
+	return wide;
+}
+
+static void pack_panels(void *context, size_t begin, size_t end, int worker)
+{
+	const struct narrow_task *t = context;
+	size_t nr = (size_t)t->narrow->nr;
+	float *rows = glip__worker_floats(&t->scratch, worker), *wide = rows + nr * t->left_ld;
+	for (size_t i = begin; i < end; i++) {
+		size_t cols = glip__min_size(nr, t->p->n - i * nr);
+		for (size_t j = 0; j < cols; j++)
+			t->narrow->right_row(right_row(t->p, i * nr + j, wide), t->p->k,
+			                     (uint32_t *)(void *)(rows + j * t->left_ld));
+		t->kernels->transpose(rows, t->left_ld, cols, t->row, (float *)(void *)(t->panels + i * nr * t->row), nr);
+	}
+}
+
+static void multiply_block(const struct narrow_task *t, size_t row, size_t rows, size_t column, size_t cols,
+                           const uint32_t *left)
+{
+	const struct narrow_kernels *narrow = t->narrow;
+	const struct gemm *g = t->p->g;
+	alignas(64) float tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
+	bool direct = glip__sums_fit_in_c(g), finish = glip__needs_finish(g);
+	const float *bias = g->bias ? g->bias + column : NULL;
+	for (size_t i = 0; i < rows; i += (size_t)narrow->mr) {
+		size_t count = glip__min_size((size_t)narrow->mr, rows - i);
+		float *c = direct ? g->c + (row + i) * t->p->ldc + column : tile;
+		size_t ldc = direct ? t->p->ldc : (size_t)narrow->nr;
+		narrow->tile(t->groups, left + i * t->left_ld, t->left_ld, t->panels + column * t->row, bias, c, ldc,
+		             (int)count, (int)cols);
+		if (finish)
+			glip__gemm_finish(t->kernels, t->p, row + i, count, column, cols, c, ldc);
+	}
+}
+
+static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
+{
+	const struct narrow_task *t = context;
+	const struct product *p = t->p;
+	size_t nr = (size_t)t->narrow->nr;
+	float *wide = glip__worker_floats(&t->scratch, worker);
+	uint32_t *left = (uint32_t *)(void *)(wide + glip__round_up(p->k, 16));
+	for (size_t piece = begin; piece < end; piece++) {
+		size_t row = piece / t->chunks * t->block_rows, first = piece % t->chunks * t->chunk_panels * nr;
+		size_t rows = glip__min_size(t->block_rows, p->m - row);
+		size_t last = glip__min_size(p->n, first + t->chunk_panels * nr);
+		for (size_t i = 0; i < rows; i++) {
+			const float *x = p->g->a.data + (row + i) * p->lda;
+			if (!glip__is_dense(p)) {
+				glip__gather_row(t->kernels, p, row + i, wide);
+				x = wide;
+			}
+			t->narrow->left_row(x, p->k, left + i * t->left_ld);
+		}
+		for (size_t column = first; column < last; column += nr)
+			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
+	}
+}
+
+enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
+{
+	const struct narrow_kernels *narrow = ops->narrow;
+	size_t mr = (size_t)narrow->mr, nr = (size_t)narrow->nr, panel_count = glip__ceil_div(p->n, nr);
+	struct narrow_task task = {
+		.kernels = ops->kernels,
+		.narrow = narrow,
+		.p = p,
+		.groups = glip__ceil_div(p->k, (size_t)narrow->group),
+	};
+	task.row = task.groups + NARROW_HEAD;
+	task.left_ld = glip__round_up(task.row, 16) + 16;
+	size_t panel_words;
+	if (!glip__mul_size(panel_count * nr, task.row, &panel_words))
+		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
+	task.panels = glip__ops_alloc(ops, panel_words, sizeof *task.panels);
+	if (!task.panels)
+		return GLIP_ERR_NOMEM;
+
+	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_BYTES / sizeof *task.panels / task.left_ld);
+	task.block_rows = block < mr ? mr : block / mr * mr;
+	size_t blocks = glip__ceil_div(p->m, task.block_rows);
+	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
+	task.chunk_panels = glip__ceil_div(panel_count, chunks);
+	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
+	size_t rows = task.block_rows > nr ? task.block_rows : nr;
+	TRY(glip__worker_scratch(ops, rows * task.left_ld + glip__round_up(p->k, 16), &task.scratch));
+	glip__pool_run(ops->pool, pack_panels, &task, panel_count, 1);
+	glip__pool_run(ops->pool, multiply_pieces, &task, blocks * task.chunks, 1);
+	return GLIP_OK;
+}

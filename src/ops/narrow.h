@@ -1,0 +1,47 @@
+/* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or four 8-bit values, called a group. What
+ * is narrowed is a row of k floats at a time, left or right, into a head and its groups:
+ *
+ *   row [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor of the row; head[1] an int32; then the groups
+ *
+ *   bfloat16   rounded to nearest even; the head is unused
+ *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the row's range with 0 in it is covered and 0 is exact;
+ *              right: x = factor * q, q -127..127, head[1] the sum of q
+ *
+ * Right rows are multiplied as a panel: nr rows transposed, [NARROW_HEAD + groups, nr]. */
+#ifndef GLIP_OPS_NARROW_H
+#define GLIP_OPS_NARROW_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "glip.h"
+
+enum {
+	NARROW_HEAD = 2,
+	NARROW_MAX_K = 65536 /* longest row: the sums of 8-bit products fit an int32 */
+};
+
+struct narrow_kernels {
+	const char *name;
+	enum glip_compute compute;
+	int mr, nr; /* rows and columns of a full tile */
+	int group;  /* values in a group */
+	/* A row of k floats to its head and ceil(k / group) groups; values past k are zeros. */
+	void (*left_row)(const float *x, size_t k, uint32_t *row);
+	void (*right_row)(const float *x, size_t k, uint32_t *row);
+	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
+	 * i < rows <= mr, j < cols <= nr; bias NULL: none. An element has the same bits in whatever tile it is computed. */
+	void (*tile)(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
+	             size_t ldc, int rows, int cols);
+};
+
+/* The fastest kernels of a precision for a mask of enum glip_cpu_flags; NULL where float32 is as fast: the instruction
+ * sets lack products of that kind, or compute is F32. */
+const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask);
+
+extern const struct narrow_kernels glip__narrow_bf16_ref;
+extern const struct narrow_kernels glip__narrow_i8_ref;
+extern const struct narrow_kernels glip__narrow_bf16_avx512;
+extern const struct narrow_kernels glip__narrow_i8_avx512;
+
+#endif

@@ -1,0 +1,142 @@
+/* Narrow products in plain C, the oracle of the others, and the choice among all of them. */
+#include "ops/narrow.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "ops/ref.h"
+
+enum { MR = 4, NR = 16 };
+
+static float head_factor(uint32_t bits)
+{
+	float factor;
+	memcpy(&factor, &bits, sizeof factor);
+	return factor;
+}
+
+static void bf16_row(const float *x, size_t k, uint32_t *row)
+{
+	memset(row, 0, (NARROW_HEAD + (k + 1) / 2) * sizeof *row);
+	for (size_t p = 0; p < k; p++) {
+		uint32_t bits;
+		memcpy(&bits, x + p, sizeof bits);
+		bits = isnan(x[p]) ? bits >> 16 | 0x40 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+		row[NARROW_HEAD + p / 2] |= bits << p % 2 * 16;
+	}
+}
+
+static void bf16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
+                      size_t ldc, int rows, int cols)
+{
+	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
+	for (size_t i = 0; i < (size_t)rows; i++) {
+		const uint32_t *left = a + i * lda + NARROW_HEAD, *right = panel + NARROW_HEAD * NR;
+		for (size_t j = 0; j < (size_t)cols; j++) {
+			double sum = bias ? (double)bias[j] : 0;
+			for (size_t p = 0; p < groups; p++) {
+				uint32_t l = left[p], r = right[p * NR + j];
+				sum += (double)glip__widen_bf16((uint16_t)l) * (double)glip__widen_bf16((uint16_t)r);
+				sum += (double)glip__widen_bf16((uint16_t)(l >> 16)) * (double)glip__widen_bf16((uint16_t)(r >> 16));
+			}
+			c[i * ldc + j] = (float)sum;
+		}
+	}
+}
+
+static void put_byte(uint32_t *row, size_t p, int q)
+{
+	row[NARROW_HEAD + p / 4] |= (uint32_t)(q & 0xff) << p % 4 * 8;
+}
+
+static void i8_left_row(const float *x, size_t k, uint32_t *row)
+{
+	memset(row, 0, (NARROW_HEAD + (k + 3) / 4) * sizeof *row);
+	float low = 0, high = 0;
+	for (size_t p = 0; p < k; p++) {
+		low = x[p] < low ? x[p] : low;
+		high = x[p] > high ? x[p] : high;
+	}
+	float range = high - low, factor = range / 255, inverse = range > 0 ? 255 / range : 0;
+	float zero = rintf(-low * inverse);
+	memcpy(row, &factor, sizeof factor);
+	row[1] = (uint32_t)zero;
+	for (size_t p = 0; p < k; p++) {
+		float q = rintf(fmaf(x[p], inverse, zero));
+		put_byte(row, p, q > 255 ? 255 : q > 0 ? (int)q : 0);
+	}
+}
+
+static void i8_right_row(const float *x, size_t k, uint32_t *row)
+{
+	memset(row, 0, (NARROW_HEAD + (k + 3) / 4) * sizeof *row);
+	float most = 0;
+	for (size_t p = 0; p < k; p++)
+		most = fabsf(x[p]) > most ? fabsf(x[p]) : most;
+	float factor = most / 127, inverse = most > 0 ? 127 / most : 0;
+	int sum = 0;
+	for (size_t p = 0; p < k; p++) {
+		float q = rintf(x[p] * inverse);
+		int value = q >= 127 ? 127 : q > -127 ? (int)q : -127;
+		sum += value;
+		put_byte(row, p, value);
+	}
+	memcpy(row, &factor, sizeof factor);
+	row[1] = (uint32_t)sum;
+}
+
+static void i8_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
+                    size_t ldc, int rows, int cols)
+{
+	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
+	for (size_t i = 0; i < (size_t)rows; i++) {
+		const uint32_t *left = a + i * lda;
+		for (size_t j = 0; j < (size_t)cols; j++) {
+			int64_t sum = -(int64_t)left[1] * (int32_t)panel[NR + j];
+			for (size_t p = 0; p < groups * 4; p++) {
+				uint32_t l = left[NARROW_HEAD + p / 4] >> p % 4 * 8,
+						 r = panel[(NARROW_HEAD + p / 4) * NR + j] >> p % 4 * 8;
+				sum += (uint8_t)l * (int8_t)(uint8_t)r;
+			}
+			double factor = (double)head_factor(left[0]) * (double)head_factor(panel[j]);
+			c[i * ldc + j] = (float)(factor * (double)sum + (bias ? (double)bias[j] : 0));
+		}
+	}
+}
+
+const struct narrow_kernels glip__narrow_bf16_ref = {
+	.name = "scalar",
+	.compute = GLIP_COMPUTE_BF16,
+	.mr = MR,
+	.nr = NR,
+	.group = 2,
+	.left_row = bf16_row,
+	.right_row = bf16_row,
+	.tile = bf16_tile,
+};
+
+const struct narrow_kernels glip__narrow_i8_ref = {
+	.name = "scalar",
+	.compute = GLIP_COMPUTE_I8,
+	.mr = MR,
+	.nr = NR,
+	.group = 4,
+	.left_row = i8_left_row,
+	.right_row = i8_right_row,
+	.tile = i8_tile,
+};
+
+const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask)
+{
+#if defined(__x86_64__)
+	if (compute == GLIP_COMPUTE_BF16 && (cpu_mask & GLIP_CPU_AVX512_BF16) != 0)
+		return &glip__narrow_bf16_avx512;
+	if (compute == GLIP_COMPUTE_I8 && (cpu_mask & GLIP_CPU_AVX512_VNNI) != 0)
+		return &glip__narrow_i8_avx512;
+#else
+	(void)compute;
+	(void)cpu_mask;
+#endif
+	return NULL;
+}

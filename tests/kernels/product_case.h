@@ -1,0 +1,208 @@
+/* One product of any kind with random operands and what it must give, for the tests of the product operator. */
+#ifndef GLIP_TESTS_PRODUCT_CASE_H
+#define GLIP_TESTS_PRODUCT_CASE_H
+
+#include "kernel_case.h"
+#include "ops/narrow.h"
+
+struct sizes {
+	int64_t m, n, k;
+};
+
+enum feature { DENSE, ROWS, TAPS, BLEND, FEATURES };
+enum { OPTIONS = 10 };
+
+/* Inputs uniform in +-1, k products summed in order: the partial sum at step p is about sqrt(p) / 3, each addition rounds
+ * it by 2.4e-8, so the error is about 6e-9 k; ten times that, and a little for what comes after the sum. */
+static double sum_error(double k)
+{
+	return 2e-6 + 6e-8 * k;
+}
+
+/* One product with everything that its option asks for. */
+struct product_case {
+	struct gemm g;
+	float *a, *b, *bias, *scale, *c, *expected;
+	uint16_t *narrow;
+	int32_t *index, *c_index;
+	float *blend;
+	size_t a_count, b_count, c_count;
+};
+
+static void make_left(struct product_case *p, enum feature feature)
+{
+	struct gemm *g = &p->g;
+	int64_t rows = g->m + 3;
+	g->a.taps = feature == TAPS || feature == BLEND ? (g->k % 9 == 0 ? 9 : g->k % 4 == 0 ? 4 : 1) : 1;
+	int64_t width = g->k / g->a.taps;
+	g->a.ld = width + (int64_t)(random_bits() % 2) * 5;
+	p->a_count = (size_t)(rows * g->a.ld);
+	p->a = guarded_random(p->a_count, 1);
+	g->a.data = p->a;
+	if (feature == DENSE)
+		return;
+	size_t points = (size_t)(g->m * g->a.taps) * (feature == BLEND ? 4 : 1);
+	p->index = malloc(points * sizeof *p->index);
+	assert_non_null(p->index);
+	for (size_t i = 0; i < points; i++)
+		p->index[i] = random_bits() % 5 == 0 ? -1 : (int32_t)(random_bits() % (uint32_t)rows);
+	g->a.index = p->index;
+	if (feature == BLEND) {
+		p->blend = malloc(points * sizeof *p->blend);
+		assert_non_null(p->blend);
+		for (size_t i = 0; i < points; i++)
+			p->blend[i] = random_float(1);
+		g->a.blend = p->blend;
+	}
+}
+
+static void make_right(struct product_case *p, int option)
+{
+	struct gemm *g = &p->g;
+	g->b_rows_are_k = option == 7;
+	g->b.rows = g->b_rows_are_k ? g->k : g->n;
+	g->b.cols = g->b_rows_are_k ? g->n : g->k;
+	g->ldb = option == 8 ? g->b.cols + 3 : 0;
+	p->b_count = (size_t)(g->b.rows * (g->ldb ? g->ldb : g->b.cols));
+	p->b = guarded_random(p->b_count, 1);
+	g->b.data = p->b;
+	if (option != 9)
+		return;
+	p->narrow = malloc(p->b_count * sizeof *p->narrow);
+	assert_non_null(p->narrow);
+	for (size_t i = 0; i < p->b_count; i++) {
+		uint32_t bits;
+		memcpy(&bits, &p->b[i], sizeof bits);
+		p->narrow[i] = (uint16_t)(bits >> 16);
+	}
+	g->b.data = p->narrow;
+	g->b.dtype = DTYPE_BF16;
+}
+
+static struct product_case make_case(struct sizes size, enum feature feature, int option)
+{
+	struct product_case p = {.g = {.m = size.m, .n = size.n, .k = size.k}};
+	struct gemm *g = &p.g;
+	make_left(&p, feature);
+	make_right(&p, option);
+	p.bias = guarded_random((size_t)g->n, 1);
+	p.scale = guarded_random((size_t)g->n, 1);
+	g->bias = option == 0 ? NULL : p.bias;
+	g->act = option == 2 || option == 6 ? ACT_GELU : option == 3 ? ACT_RELU : ACT_NONE;
+	g->scale = option == 4 || option == 6 ? p.scale : NULL;
+	g->ldc = option % 2 ? g->n + 7 : 0;
+	p.c_count = (size_t)((g->m + 2) * (g->ldc ? g->ldc : g->n));
+	p.c = guarded_random(p.c_count, 1);
+	p.expected = guarded_copy(p.c, p.c_count);
+	g->c = p.c;
+	g->residual = option == 5 || option == 6 ? p.c : NULL;
+	if (option == 6 || option == 1) {
+		/* A permutation with one row dropped. */
+		p.c_index = malloc((size_t)g->m * sizeof *p.c_index);
+		assert_non_null(p.c_index);
+		for (int64_t i = 0; i < g->m; i++)
+			p.c_index[i] = i == g->m / 2 ? -1 : (int32_t)(g->m + 1 - i);
+		g->c_index = p.c_index;
+	}
+	return p;
+}
+
+static void free_case(struct product_case *p)
+{
+	free_guarded(p->a, p->a_count);
+	free_guarded(p->b, p->b_count);
+	free_guarded(p->bias, (size_t)p->g.n);
+	free_guarded(p->scale, (size_t)p->g.n);
+	free_guarded(p->c, p->c_count);
+	free_guarded(p->expected, p->c_count);
+	free(p->narrow);
+	free(p->index);
+	free(p->c_index);
+	free(p->blend);
+}
+
+static double left_value(const struct gemm *g, int64_t row, int64_t p)
+{
+	int64_t width = g->k / g->a.taps, at = row * g->a.taps + p / width;
+	if (!g->a.index)
+		return (double)g->a.data[row * g->a.ld + p];
+	if (!g->a.blend)
+		return g->a.index[at] < 0 ? 0 : (double)g->a.data[g->a.index[at] * g->a.ld + p % width];
+	double sum = 0;
+	for (int64_t q = at * 4; q < at * 4 + 4; q++)
+		if (g->a.index[q] >= 0)
+			sum += (double)g->a.blend[q] * (double)g->a.data[g->a.index[q] * g->a.ld + p % width];
+	return sum;
+}
+
+static double right_value(const struct gemm *g, int64_t column, int64_t p)
+{
+	int64_t ld = g->ldb ? g->ldb : g->b.cols, at = g->b_rows_are_k ? p * ld + column : column * ld + p;
+	if (g->b.dtype == DTYPE_BF16)
+		return (double)glip__widen_bf16(((const uint16_t *)g->b.data)[at]);
+	return (double)((const float *)g->b.data)[at];
+}
+
+/* A narrowed row of k values, widened again; left or right as in ops/narrow.h. */
+static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_left, const uint32_t *row, int64_t k,
+                                double *x)
+{
+	float factor;
+	memcpy(&factor, row, sizeof factor);
+	for (int64_t p = 0; p < k; p++) {
+		uint32_t group = row[NARROW_HEAD + p / narrow->group];
+		if (narrow->group == 2)
+			x[p] = (double)glip__widen_bf16((uint16_t)(group >> p % 2 * 16));
+		else if (is_left)
+			x[p] = (double)factor * ((int)(group >> p % 4 * 8 & 0xff) - (int)row[1]);
+		else
+			x[p] = (double)factor * (int8_t)(uint8_t)(group >> p % 4 * 8);
+	}
+}
+
+/* Replaces the values by what remains of them; NULL: all. */
+static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, double *x, int64_t k)
+{
+	float values[1024];
+	uint32_t row[1024 + NARROW_HEAD];
+	for (int64_t p = 0; p < k; p++)
+		values[p] = (float)x[p];
+	if (!narrow)
+		return;
+	(is_left ? narrow->left_row : narrow->right_row)(values, (size_t)k, row);
+	widen_narrow(narrow, is_left, row, k, x);
+}
+
+/* The product as ops.h writes it, over the untouched copy of C; of rows that were narrowed where narrow is not NULL. */
+static void expect(struct product_case *p, const struct narrow_kernels *narrow)
+{
+	const struct gemm *g = &p->g;
+	int64_t ldc = g->ldc ? g->ldc : g->n;
+	double left[1024], *right = malloc((size_t)(g->n * g->k) * sizeof *right);
+	assert_true(right && g->k <= 1024);
+	for (int64_t j = 0; j < g->n; j++) {
+		for (int64_t q = 0; q < g->k; q++)
+			right[j * g->k + q] = right_value(g, j, q);
+		narrowed(narrow, false, right + j * g->k, g->k);
+	}
+	for (int64_t i = 0; i < g->m; i++) {
+		int64_t row = g->c_index ? g->c_index[i] : i;
+		for (int64_t q = 0; q < g->k; q++)
+			left[q] = left_value(g, i, q);
+		narrowed(narrow, true, left, g->k);
+		for (int64_t j = 0; j < g->n && row >= 0; j++) {
+			double sum = g->bias ? (double)g->bias[j] : 0;
+			for (int64_t q = 0; q < g->k; q++)
+				sum += left[q] * right[j * g->k + q];
+			if (g->act == ACT_GELU)
+				sum = 0.5 * sum * (1 + erf(sum / sqrt(2.0)));
+			else if (g->act == ACT_RELU)
+				sum = sum > 0 ? sum : 0;
+			sum *= g->scale ? (double)g->scale[j] : 1;
+			p->expected[row * ldc + j] = (float)(sum + (g->residual ? (double)p->expected[row * ldc + j] : 0));
+		}
+	}
+	free(right);
+}
+
+#endif

@@ -1,0 +1,189 @@
+/* Products on bfloat16 and 8-bit integers: how rows are narrowed, and products of narrowed rows against sums in double. */
+#include "product_case.h"
+
+static struct arena arena;
+
+static const struct sizes sizes[] = {
+	{49, 1, 1}, {61, 33, 5}, {49, 49, 32}, {50, 31, 129}, {97, 12, 72}, {100, 288, 96}, {130, 27, 288}, {60, 40, 1024},
+};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+/* Calls test with each set of narrow kernels this machine has, plain C first. */
+static void for_each_narrow(void (*test)(const struct narrow_kernels *narrow))
+{
+	const struct narrow_kernels *fast[] = {
+		glip__narrow_kernels(GLIP_COMPUTE_BF16, glip__cpu_flags()),
+		glip__narrow_kernels(GLIP_COMPUTE_I8, glip__cpu_flags()),
+	};
+	test(&glip__narrow_bf16_ref);
+	test(&glip__narrow_i8_ref);
+	for (size_t i = 0; i < 2; i++)
+		if (fast[i])
+			test(fast[i]);
+}
+
+static const struct narrow_kernels *reference_of(const struct narrow_kernels *narrow)
+{
+	return narrow->group == 2 ? &glip__narrow_bf16_ref : &glip__narrow_i8_ref;
+}
+
+/* Every set gives the same bits, and touches nothing outside the row. */
+static void same_rows(const struct narrow_kernels *narrow)
+{
+	const struct narrow_kernels *reference = reference_of(narrow);
+	for (size_t k = 1; k < 150; k++) {
+		float *x = guarded_random(k, k % 5 == 0 ? 1000 : 1);
+		for (size_t p = 0; p < k && k % 3 == 0; p++)
+			x[p] = k % 2 == 0 ? 0 : fabsf(x[p]);
+		size_t words = NARROW_HEAD + (k + (size_t)narrow->group - 1) / (size_t)narrow->group;
+		for (int left = 0; left < 2; left++) {
+			float *row = guarded(words), *expected = guarded(words);
+			double back[150], again[150];
+			(left ? narrow->left_row : narrow->right_row)(x, k, (uint32_t *)(void *)row);
+			(left ? reference->left_row : reference->right_row)(x, k, (uint32_t *)(void *)expected);
+			assert_memory_equal(row, expected, 2 * sizeof *row);
+			widen_narrow(narrow, left, (uint32_t *)(void *)row, (int64_t)k, back);
+			widen_narrow(narrow, left, (uint32_t *)(void *)expected, (int64_t)k, again);
+			assert_memory_equal(back, again, k * sizeof *back);
+			free_guarded(row, words);
+			free_guarded(expected, words);
+		}
+		free_guarded(x, k);
+	}
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for_each_narrow(same_rows);
+}
+
+/* What narrowing may lose: half a unit in the last place of what is kept. */
+static void bounded_rows(const struct narrow_kernels *narrow)
+{
+	for (int round = 0; round < 200; round++) {
+		enum { K = 96 };
+		float x[K], low = 0, high = 0;
+		uint32_t row[NARROW_HEAD + K];
+		double back[K];
+		for (int p = 0; p < K; p++) {
+			x[p] = random_float(3) + (float)(round % 3);
+			low = fminf(low, x[p]);
+			high = fmaxf(high, x[p]);
+		}
+		x[round % K] = 0;
+		for (int left = 0; left < 2; left++) {
+			(left ? narrow->left_row : narrow->right_row)(x, K, row);
+			widen_narrow(narrow, left, row, K, back);
+			assert_true(back[round % K] == 0.0);
+			double step = left ? (double)(high - low) / 255 : (double)fmaxf(high, -low) / 127;
+			for (int p = 0; p < K; p++) {
+				/* The zero point is rounded, so a value at an end of the range may lie half a step outside. */
+				double most = narrow->group == 2 ? fabs((double)x[p]) / 256 : step * (left ? 1.01 : 0.501);
+				assert_true(fabs(back[p] - (double)x[p]) <= most);
+			}
+		}
+	}
+}
+
+static void test_bounds(void **state)
+{
+	(void)state;
+	for_each_narrow(bounded_rows);
+}
+
+static void products(const struct narrow_kernels *narrow)
+{
+	struct pool *pool[3];
+	for (int t = 0; t < 3; t++)
+		assert_int_equal(glip__pool_create(t + 1, &glip__default_allocator, &pool[t], NULL), GLIP_OK);
+	for (int s = 0; s < SIZES * FEATURES * OPTIONS; s++) {
+		enum feature feature = s / OPTIONS % FEATURES;
+		if (s % OPTIONS == 7) /* [k, n]: made in float32 */
+			continue;
+		struct product_case p = make_case(sizes[s / OPTIONS / FEATURES], feature, s % OPTIONS);
+		float *before = guarded_copy(p.c, p.c_count), *first = NULL;
+		expect(&p, reference_of(narrow));
+		/* A blended value that differs in its last bit may be rounded to its other neighbour: allowed for a few. */
+		double flips = feature == BLEND ? (narrow->group == 2 ? 0.03 : 0.1) : 0;
+		for (int t = 0; t < 3; t++) {
+			struct glip_error err = {0};
+			struct ops ops = {
+				.kernels = glip__kernels(glip__cpu_flags()),
+				.pool = pool[t],
+				.arena = &arena,
+				.narrow = narrow,
+				.err = &err,
+			};
+			ops.gemm = GLIP_GEMM_NATIVE;
+			memcpy(p.c, before, p.c_count * sizeof(float));
+			if (glip__gemm(&ops, &p.g) != GLIP_OK)
+				fail_msg("%s", err.message);
+			assert_close("narrow product", narrow->name, p.c, p.expected, p.c_count, sum_error((double)p.g.k) + flips,
+			             1e-6);
+			if (first)
+				assert_memory_equal(first, p.c, p.c_count * sizeof(float));
+			else
+				first = guarded_copy(p.c, p.c_count);
+		}
+		assert_int_equal(arena.used, 0);
+		free_guarded(first, p.c_count);
+		free_guarded(before, p.c_count);
+		free_case(&p);
+	}
+	for (int t = 0; t < 3; t++)
+		glip__pool_free(pool[t]);
+}
+
+static void test_products(void **state)
+{
+	(void)state;
+	for_each_narrow(products);
+}
+
+/* Exact weights, and few rows, are multiplied in float32 whatever the session computes in. */
+static void test_exact(void **state)
+{
+	(void)state;
+	struct pool *pool;
+	assert_int_equal(glip__pool_create(1, &glip__default_allocator, &pool, NULL), GLIP_OK);
+	for (int exact = 0; exact < 2; exact++) {
+		struct product_case p = make_case((struct sizes){exact ? 97 : 12, 33, 129}, DENSE, 0);
+		struct ops ops = {
+			.kernels = glip__kernels(glip__cpu_flags()),
+			.pool = pool,
+			.arena = &arena,
+			.narrow = &glip__narrow_i8_ref,
+			.gemm = GLIP_GEMM_NATIVE,
+		};
+		p.g.b.exact = exact;
+		expect(&p, NULL);
+		assert_int_equal(glip__gemm(&ops, &p.g), GLIP_OK);
+		assert_close("exact", "float32", p.c, p.expected, p.c_count, sum_error(129), 1e-6);
+		free_case(&p);
+	}
+	glip__pool_free(pool);
+}
+
+/* A machine without the instructions computes in float32. */
+static void test_choice(void **state)
+{
+	(void)state;
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_BF16, GLIP_CPU_SCALAR | GLIP_CPU_AVX2 | GLIP_CPU_AVX512));
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I8, GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16));
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_F32, UINT32_MAX));
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_AUTO, UINT32_MAX));
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rows),  cmocka_unit_test(test_bounds), cmocka_unit_test(test_products),
+		cmocka_unit_test(test_exact), cmocka_unit_test(test_choice),
+	};
+	seed_random(argc, argv);
+	glip__arena_init(&arena, &glip__default_allocator);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	glip__arena_free(&arena);
+	return failed;
+}
