@@ -1,5 +1,6 @@
-/* Matrix products at GLIP's shapes: the library's kernels of every instruction set, OpenBLAS, and the machine's measured
- * float32 peak, in one run. Arguments: threads, part of a shape's name, "cpu" to count CPU seconds (per core then). */
+/* Matrix products at GLIP's shapes: the library's kernels of every instruction set, OpenBLAS, and the machine's
+ * measured float32 peak, in one run. Arguments: threads, part of a shape's name, "cpu" to count CPU seconds (per core
+ * then). */
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static double seconds(void)
 struct shape {
 	const char *name;
 	int64_t m, n, k;
-	int taps;     /* 0: dense, 1: gathered rows, 9: gathered and, with blend, sampled */
+	int taps; /* 0: dense, 1: gathered rows, 9: gathered and, with blend, sampled */
 	bool blend;
 	enum activation act;
 };
@@ -79,7 +80,8 @@ static void run_tiles(void *context, size_t begin, size_t end, int worker)
 	float c[KERNEL_MAX_MR * KERNEL_MAX_NR];
 	(void)worker;
 	for (size_t i = begin; i < end; i++)
-		t->kernels->gemm_tile(256, t->a, 256, t->panel, NULL, 0, c, (size_t)t->kernels->nr, t->kernels->mr, t->kernels->nr);
+		t->kernels->gemm_tile(256, t->a, 256, t->panel, NULL, 0, c, (size_t)t->kernels->nr, t->kernels->mr,
+		                      t->kernels->nr);
 }
 
 static double tile_rate(struct pool *pool, const struct kernels *kernels)
@@ -109,7 +111,13 @@ static double rate_of(struct ops *ops, const struct shape *s, enum glip_gemm pro
 	for (size_t i = 0; i < points; i++)
 		index[i] = (int32_t)((i / (s->blend ? 4 : 1) / (size_t)(s->taps ? s->taps : 1) + i % 7 * 31) % (size_t)rows);
 	struct gemm g = {
-		.m = s->m, .n = s->n, .k = s->k, .b = {b, s->n, s->k, DTYPE_F32}, .bias = bias, .act = s->act, .c = c,
+		.m = s->m,
+		.n = s->n,
+		.k = s->k,
+		.b = {b, s->n, s->k, DTYPE_F32},
+		.bias = bias,
+		.act = s->act,
+		.c = c,
 		.a = {a, width, s->taps ? index : NULL, s->taps, s->blend ? blend : NULL},
 	};
 	double best = 1e9;

@@ -28,7 +28,8 @@ static void read_all_metadata(const struct weights *w)
 		(void)glip__weights_get_ints(w, key, list, 4, &count);
 		if (glip__weights_get_texts(w, key, NULL, &count)) {
 			struct weights_text *texts = glip__malloc(&fuzz_allocator, count, sizeof *texts);
-			if (texts != NULL && glip__weights_get_texts(w, key, texts, &count) && count > 0 && texts[count - 1].length > 0)
+			if (texts != NULL && glip__weights_get_texts(w, key, texts, &count) && count > 0 &&
+			    texts[count - 1].length > 0)
 				value[0] = texts[count - 1].text[texts[count - 1].length - 1];
 			glip__free(&fuzz_allocator, texts);
 		}
@@ -105,8 +106,14 @@ int fuzz_checkpoint(const uint8_t *data, size_t size)
 int fuzz_convert(const uint8_t *data, size_t size)
 {
 	struct convert_options o = {
-		.in = fuzz_file(data, size), .out = "/dev/null", .settings = {tiny_settings, TINY_SETTINGS}, .vocab = tiny_vocabulary,
-		.vocab_size = strlen(tiny_vocabulary), .vocab_name = "vocabulary", .type = DTYPE_BF16, .allocator = &fuzz_allocator,
+		.in = fuzz_file(data, size),
+		.out = "/dev/null",
+		.settings = {tiny_settings, TINY_SETTINGS},
+		.vocab = tiny_vocabulary,
+		.vocab_size = strlen(tiny_vocabulary),
+		.vocab_name = "vocabulary",
+		.type = DTYPE_BF16,
+		.allocator = &fuzz_allocator,
 	};
 	struct convert_summary summary;
 	struct glip_error err = {0};
@@ -181,7 +188,8 @@ int fuzz_image(const uint8_t *data, size_t size)
 	enum glip_status status = glip_image_decode(data, size, "input", &o, &image, &err);
 	fuzz_check_status(status, &err);
 	if (status == GLIP_OK) {
-		volatile uint8_t last = image.pixels[(size_t)image.stride * (size_t)(image.height - 1) + 3 * (size_t)image.width - 1];
+		volatile uint8_t last =
+			image.pixels[(size_t)image.stride * (size_t)(image.height - 1) + 3 * (size_t)image.width - 1];
 		(void)last;
 	}
 	glip_image_free(&image);

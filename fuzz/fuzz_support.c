@@ -12,9 +12,9 @@
 #include "targets.h"
 
 const struct fuzz_entry fuzz_entries[] = {
-	{"gguf", fuzz_gguf},           {"model", fuzz_model},   {"checkpoint", fuzz_checkpoint}, {"convert", fuzz_convert},
-	{"pickle", fuzz_pickle},       {"json", fuzz_json},     {"image", fuzz_image},           {"wordpiece", fuzz_wordpiece},
-	{"tagger", fuzz_tagger},       {"phrases", fuzz_phrases}, {"ground", fuzz_ground},       {NULL, NULL},
+	{"gguf", fuzz_gguf},     {"model", fuzz_model},     {"checkpoint", fuzz_checkpoint}, {"convert", fuzz_convert},
+	{"pickle", fuzz_pickle}, {"json", fuzz_json},       {"image", fuzz_image},           {"wordpiece", fuzz_wordpiece},
+	{"tagger", fuzz_tagger}, {"phrases", fuzz_phrases}, {"ground", fuzz_ground},         {NULL, NULL},
 };
 
 enum { HEAD = 4096 }; /* in front of each block, so that any alignment holds */
@@ -127,7 +127,7 @@ static enum glip_status make_prompt(struct glip_session *session, const char *te
 {
 	struct glip_prompt_options o;
 	struct glip_span spans[2] = {{(int)(choices >> 4 & 15), (int)(choices >> 8 & 15)}, {0, (int)(choices >> 12 & 15)}};
-	struct glip_label label = {.spans = spans, .span_count = choices >> 3 & 3};
+	struct glip_label label = {.spans = spans, .span_count = (choices >> 3 & 3) % 3};
 	const char *names[3] = {text, "cat", text + strlen(text) / 2};
 	struct glip_class class = {.names = names, .name_count = choices >> 4 & 3, .prefix = choices & 64 ? text : NULL};
 
@@ -136,14 +136,10 @@ static enum glip_status make_prompt(struct glip_session *session, const char *te
 	o.classes_per_pass = (int)(choices >> 9 & 1);
 	o.trailing_separator = choices >> 10 & 1;
 	switch (choices & 3) {
-	case 0:
-		return glip_prompt_caption(session, text, &o, out, err);
-	case 1:
-		return glip_prompt_classes(session, names, 1 + (choices >> 4) % 3, &o, out, err);
-	case 2:
-		return glip_prompt_class_list(session, &class, 1, &o, out, err);
-	default:
-		return glip_prompt_labels(session, text, &label, choices >> 2 & 1, &o, out, err);
+	case 0: return glip_prompt_caption(session, text, &o, out, err);
+	case 1: return glip_prompt_classes(session, names, 1 + (choices >> 4) % 3, &o, out, err);
+	case 2: return glip_prompt_class_list(session, &class, 1, &o, out, err);
+	default: return glip_prompt_labels(session, text, &label, choices >> 2 & 1, &o, out, err);
 	}
 }
 

@@ -21,7 +21,8 @@ static void encode(const struct vocabulary *v, const char *text, size_t length)
 		return;
 	for (size_t i = 0; i < e.count; i++) {
 		struct glip_token t = e.tokens[i];
-		if (t.id < 0 || (size_t)t.id >= glip__vocabulary_size(v) || t.span.begin > t.span.end || (size_t)t.span.end > length)
+		if (t.id < 0 || (size_t)t.id >= glip__vocabulary_size(v) || t.span.begin > t.span.end ||
+		    (size_t)t.span.end > length)
 			abort();
 		if (glip__span_tokens(&e, t.span, &first, &last) && (first > last || last >= e.count))
 			abort();
@@ -67,8 +68,9 @@ int fuzz_wordpiece(const uint8_t *data, size_t size)
 
 int fuzz_tagger(const uint8_t *data, size_t size)
 {
-	static const struct text_view words[] = {{"the", 3}, {"old", 3},    {"men", 3}, {"'s", 2}, {"dogs", 4}, {"1984", 4},
-	                                         {"-", 1},   {"x-ray", 5},  {"", 0},    {"running", 7}, {".", 1}};
+	static const struct text_view words[] = {{"the", 3},  {"old", 3},     {"men", 3}, {"'s", 2},
+	                                         {"dogs", 4}, {"1984", 4},    {"-", 1},   {"x-ray", 5},
+	                                         {"", 0},     {"running", 7}, {".", 1}};
 	enum { WORDS = sizeof words / sizeof *words };
 	uint8_t *copy = glip__malloc(&fuzz_allocator, size, 1), tags[WORDS];
 	struct tagger t;

@@ -12,18 +12,16 @@
 #include "targets.h"
 
 /* Two classes, three words of which one is unambiguous, two features with a weight each. */
-static const char tagger_seed[] =
-        "'GLIPTAG1 4:2 4:4 4:24 4:3 4:12 4:1 4:2 4:2 4:0 "
-        "4:0 4:3 4:6 4:14 "            /* tag names: NN DT -START- -START2- */
-        "4:0 4:4 4:8 "                 /* words: dog men the */
-        "4:0 4:0 4:0x60000000 "        /* index; keys: bias, word "dog" */
-        "2:2 1:1 "                     /* "the" is a DT */
-        "1:1 1:1 3:500 3:1500 "        /* weights of class 0 */
-        "'NN z:1 'DT z:1 '-START- z:1 '-START2- z:1 'dog z:1 'men z:1 'the z:1";
+static const char tagger_seed[] = "'GLIPTAG1 4:2 4:4 4:24 4:3 4:12 4:1 4:2 4:2 4:0 "
+								  "4:0 4:3 4:6 4:14 "     /* tag names: NN DT -START- -START2- */
+								  "4:0 4:4 4:8 "          /* words: dog men the */
+								  "4:0 4:0 4:0x60000000 " /* index; keys: bias, word "dog" */
+								  "2:2 1:1 "              /* "the" is a DT */
+								  "1:1 1:1 3:500 3:1500 " /* weights of class 0 */
+								  "'NN z:1 'DT z:1 '-START- z:1 '-START2- z:1 'dog z:1 'men z:1 'the z:1";
 
-static const char json_seed[] =
-        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,0],\"data_offsets\":[0,8]}"
-	",\"__metadata__\":{\"x\":[1,-2.5e3,null,true,\"\\u00e9\"]}}";
+static const char json_seed[] = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2,0],\"data_offsets\":[0,8]}"
+								",\"__metadata__\":{\"x\":[1,-2.5e3,null,true,\"\\u00e9\"]}}";
 
 struct giver {
 	void (*give)(void *user, const char *target, const char *name, const void *data, size_t size);

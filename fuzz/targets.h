@@ -11,12 +11,12 @@ int fuzz_model(const uint8_t *data, size_t size);      /* a whole model file, gr
 int fuzz_checkpoint(const uint8_t *data, size_t size); /* torch zip, torch legacy, safetensors: all tensors read */
 int fuzz_convert(const uint8_t *data, size_t size);    /* the same, converted */
 int fuzz_pickle(const uint8_t *data, size_t size);
-int fuzz_json(const uint8_t *data, size_t size);       /* the reader of safetensors' header */
+int fuzz_json(const uint8_t *data, size_t size); /* the reader of safetensors' header */
 int fuzz_image(const uint8_t *data, size_t size);
-int fuzz_wordpiece(const uint8_t *data, size_t size);  /* vocabulary, a line end, another, then a text */
-int fuzz_tagger(const uint8_t *data, size_t size);     /* a tagger file */
-int fuzz_phrases(const uint8_t *data, size_t size);    /* a caption */
-int fuzz_ground(const uint8_t *data, size_t size);     /* options, an image's size and texts, for a very small model */
+int fuzz_wordpiece(const uint8_t *data, size_t size); /* vocabulary, a line end, another, then a text */
+int fuzz_tagger(const uint8_t *data, size_t size);    /* a tagger file */
+int fuzz_phrases(const uint8_t *data, size_t size);   /* a caption */
+int fuzz_ground(const uint8_t *data, size_t size);    /* options, an image's size and texts, for a very small model */
 
 struct fuzz_entry {
 	const char *name;

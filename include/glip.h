@@ -80,8 +80,8 @@ extern "C" {
 /* "0.1.0"; static. */
 GLIP_API const char *glip_version(void);
 
-/* What the library was built with and which kernels this machine would run, "key: value" lines, cut to `size` bytes with
- * a terminator. For bug reports and `glip --version`. Thread-safe. */
+/* What the library was built with and which kernels this machine would run, "key: value" lines, cut to `size` bytes
+ * with a terminator. For bug reports and `glip --version`. Thread-safe. */
 GLIP_API void glip_build_info(char *out, size_t size);
 
 /* ---- Status and errors ------------------------------------------------------------------------------------------ */
@@ -223,7 +223,13 @@ GLIP_API void glip_session_free(struct glip_session *session);
 
 /* ---- Images ----------------------------------------------------------------------------------------------------- */
 
-enum glip_pixel_format { GLIP_PIXEL_RGB = 0, GLIP_PIXEL_BGR = 1, GLIP_PIXEL_RGBA = 2, GLIP_PIXEL_BGRA = 3, GLIP_PIXEL_GRAY = 4 };
+enum glip_pixel_format {
+	GLIP_PIXEL_RGB = 0,
+	GLIP_PIXEL_BGR = 1,
+	GLIP_PIXEL_RGBA = 2,
+	GLIP_PIXEL_BGRA = 3,
+	GLIP_PIXEL_GRAY = 4
+};
 
 /* 8-bit pixels, top row first. Where the caller owns the pixels, `owner` is NULL and nothing is ever written through
  * `pixels`. Alpha is ignored (the original drops it too). */
@@ -376,21 +382,21 @@ GLIP_API const struct glip_word *glip_phrases_words(const struct glip_phrases *p
 
 struct glip_ground_options {
 	size_t struct_size;
-	int short_side;       /* network pixels of the image's short side; default 800 */
-	int long_side;        /* upper bound of the long side; default 1333; 0: none (the original demo's rule) */
-	float threshold;      /* boxes at or below this score are dropped; default 0.5 */
-	float score_floor;    /* candidates need a label score above this before centerness; default 0.05 */
-	float nms;            /* IoU above which the weaker box of a label is dropped; default 0.6 */
-	int max_candidates;   /* (position, label) pairs kept per level; default 1000 */
-	int max_detections;   /* over all labels; ties at the cut stay; default 100 (LVIS: 300) */
+	int short_side;     /* network pixels of the image's short side; default 800 */
+	int long_side;      /* upper bound of the long side; default 1333; 0: none (the original demo's rule) */
+	float threshold;    /* boxes at or below this score are dropped; default 0.5 */
+	float score_floor;  /* candidates need a label score above this before centerness; default 0.05 */
+	float nms;          /* IoU above which the weaker box of a label is dropped; default 0.6 */
+	int max_candidates; /* (position, label) pairs kept per level; default 1000 */
+	int max_detections; /* over all labels; ties at the cut stay; default 100 (LVIS: 300) */
 };
 
 GLIP_API void glip_ground_options_init(struct glip_ground_options *options);
 
 struct glip_detection {
-	size_t label;  /* index into the prompt's labels, from 0 */
-	float score;   /* 0..1 */
-	float box[4];  /* x1, y1, x2, y2 in pixels of the image passed in */
+	size_t label; /* index into the prompt's labels, from 0 */
+	float score;  /* 0..1 */
+	float box[4]; /* x1, y1, x2, y2 in pixels of the image passed in */
 };
 
 struct glip_timing {
@@ -435,9 +441,9 @@ GLIP_API enum glip_status glip_ground_features(struct glip_session *session, con
 /* ---- Drawing ---------------------------------------------------------------------------------------------------- */
 
 struct glip_draw_box {
-	float box[4];      /* x1, y1, x2, y2 in pixels */
-	size_t color;      /* index into the palette, wraps around: use the label */
-	const char *text;  /* UTF-8; NULL: a box without text */
+	float box[4];     /* x1, y1, x2, y2 in pixels */
+	size_t color;     /* index into the palette, wraps around: use the label */
+	const char *text; /* UTF-8; NULL: a box without text */
 };
 
 /* Draws boxes with their texts over a copy of the image and writes it to `path`: PNG or JPEG by its ending. Line width

@@ -31,7 +31,7 @@ static int on_progress(void *user, uint64_t done, uint64_t total)
 static void print_summary(const char *path, const struct convert_summary *s, double seconds)
 {
 	fprintf(stderr, "%s: %s from %s, %zu tensors, %.1f million parameters, %.1f MB, %.1f s\n", path, s->variant,
-			s->format, s->tensors, (double)s->parameters * 1e-6, (double)s->bytes * 1e-6, seconds);
+	        s->format, s->tensors, (double)s->parameters * 1e-6, (double)s->bytes * 1e-6, seconds);
 	if (s->warnings > 0)
 		fprintf(stderr, "%zu warning%s\n", s->warnings, s->warnings > 1 ? "s" : "");
 }
@@ -77,15 +77,15 @@ int cmd_convert(int argc, char **argv)
 	int type = 0;
 	const struct option options[] = {
 		{"set", 0, OPTION_LIST, &sets, "KEY=VALUE",
-		 "what shapes cannot tell, where the model is not an official one:\n"
-		 "swin.heads=A,B,C,D bert.heads=N bert.max_tokens=N fusion.heads=N head.groups=N",
-		 0, 0, NULL},
+	     "what shapes cannot tell, where the model is not an official one:\n"
+	     "swin.heads=A,B,C,D bert.heads=N bert.max_tokens=N fusion.heads=N head.groups=N",
+	     0, 0, NULL},
 		{"vocab", 0, OPTION_TEXT, &vocab, "FILE", "vocabulary, one token a line (default: that of bert-base-uncased)",
-		 0, 0, NULL},
+	     0, 0, NULL},
 		{"type", 0, OPTION_CHOICE, &type, "f32|bf16", "how matrices are stored (default f32; bf16 halves the file)", 0,
-		 0, "f32|bf16"},
+	     0, "f32|bf16"},
 		{"name", 0, OPTION_TEXT, &name, "TEXT", "name of the model (default: GLIP-T, GLIP-L, GLIP-A by its sizes)", 0,
-		 0, NULL},
+	     0, NULL},
 		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL},
 	};
 	const struct command_line line = {
@@ -102,14 +102,14 @@ int cmd_convert(int argc, char **argv)
 	if (parsed == PARSE_OK && operands.count != 2) {
 		say("convert takes a checkpoint and the model file to write; see glip convert --help");
 	} else if (parsed == PARSE_OK && (same_file(operands.items[0], operands.items[1]) ||
-									  (vocab != NULL && same_file(vocab, operands.items[1])))) {
+	                                  (vocab != NULL && same_file(vocab, operands.items[1])))) {
 		say("%s: the model file would replace what it is made from", operands.items[1]);
 	} else if (parsed == PARSE_OK) {
 		struct convert_options o = {.in = operands.items[0],
-									.out = operands.items[1],
-									.name = name,
-									.settings = {sets.items, sets.count},
-									.type = types[type]};
+		                            .out = operands.items[1],
+		                            .name = name,
+		                            .settings = {sets.items, sets.count},
+		                            .type = types[type]};
 		status = run(&o, vocab);
 	}
 	text_list_free(&operands);

@@ -23,42 +23,73 @@ struct run {
 	bool draw_into_folder;
 };
 
-/* ---- Settings --------------------------------------------------------------------------------------------------------- */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 static enum parse_result parse(struct ground_settings *g, int argc, char **argv)
 {
 	const struct option options[] = {
-		{"model", 'm', OPTION_TEXT, &g->model, "FILE", "model file made by glip convert; without it the bundled one", 0, 0, NULL},
-		{"classes", 'c', OPTION_TEXT, &g->classes, "LIST", "comma-separated names, \"cat, dog, traffic light\";\nsynonyms of one label: \"sofa | couch\"", 0, 0, NULL},
-		{"classes-file", 0, OPTION_TEXT, &g->classes_file, "FILE", "one class a line, any number of them; - reads standard input", 0, 0, NULL},
-		{"caption", 't', OPTION_TEXT, &g->caption, "TEXT", "a sentence; its noun phrases become the labels", 0, 0, NULL},
-		{"phrase", 'p', OPTION_LIST, &g->phrases, "P", "with --caption: a part of it that is a label (whole words,\nfirst match, any letter case); may be repeated", 0, 0, NULL},
-		{"span", 0, OPTION_LIST, &g->spans, "B:E[,B:E]", "with --caption: a label by its characters, end exclusive;\nseveral joined by commas are one label; may be repeated", 0, 0, NULL},
-		{"whole", 0, OPTION_FLAG, &g->whole_caption, NULL, "with --caption: the whole caption is one label", 0, 0, NULL},
+		{"model", 'm', OPTION_TEXT, &g->model, "FILE", "model file made by glip convert; without it the bundled one", 0,
+	     0, NULL},
+		{"classes", 'c', OPTION_TEXT, &g->classes, "LIST",
+	     "comma-separated names, \"cat, dog, traffic light\";\nsynonyms of one label: \"sofa | couch\"", 0, 0, NULL},
+		{"classes-file", 0, OPTION_TEXT, &g->classes_file, "FILE",
+	     "one class a line, any number of them; - reads standard input", 0, 0, NULL},
+		{"caption", 't', OPTION_TEXT, &g->caption, "TEXT", "a sentence; its noun phrases become the labels", 0, 0,
+	     NULL},
+		{"phrase", 'p', OPTION_LIST, &g->phrases, "P",
+	     "with --caption: a part of it that is a label (whole words,\nfirst match, any letter case); may be repeated",
+	     0, 0, NULL},
+		{"span", 0, OPTION_LIST, &g->spans, "B:E[,B:E]",
+	     "with --caption: a label by its characters, end exclusive;\n"
+	     "several joined by commas are one label; may be repeated",
+	     0, 0, NULL},
+		{"whole", 0, OPTION_FLAG, &g->whole_caption, NULL, "with --caption: the whole caption is one label", 0, 0,
+	     NULL},
 		{"merge", 0, OPTION_FLAG, &g->merge, NULL, "with --caption: equal noun phrases are one label", 0, 0, NULL},
-		{"negatives", 0, OPTION_TEXT, &g->negatives, "LIST", "classes that stand in the caption but are not reported", 0, 0, NULL},
+		{"negatives", 0, OPTION_TEXT, &g->negatives, "LIST", "classes that stand in the caption but are not reported",
+	     0, 0, NULL},
 		{"prefix", 0, OPTION_TEXT, &g->prefix, "TEXT", "words before every class name, \"a photo of \"", 0, 0, NULL},
-		{"suffix", 0, OPTION_TEXT, &g->suffix, "TEXT", "words after every class name, \", a kind of bird\"", 0, 0, NULL},
+		{"suffix", 0, OPTION_TEXT, &g->suffix, "TEXT", "words after every class name, \", a kind of bird\"", 0, 0,
+	     NULL},
 		{"separator", 0, OPTION_TEXT, &g->separator, "TEXT", "between class names (default \". \")", 0, 0, NULL},
-		{"demo-style", 0, OPTION_FLAG, &g->demo_style, NULL, "join class names as the original demo does: \" . \", also last", 0, 0, NULL},
-		{"chunk", 0, OPTION_INT, &g->chunk, "N", "classes per pass (default: as many as the model reads;\nsmaller chunks see other words, so scores differ)", 0, 1 << 20, NULL},
-		{"score", 0, OPTION_CHOICE, &g->score_mode, "MODE", "a label's score over its tokens: mean (default) or max", 0, 0, "mean|max"},
-		{"threshold", 0, OPTION_FLOAT, &g->threshold, "S", "report boxes that score more than this (default 0.5)", 0, 1, NULL},
-		{"label-threshold", 0, OPTION_LIST, &g->label_thresholds, "NAME=S", "the same for one class; may be repeated", 0, 0, NULL},
-		{"short-side", 0, OPTION_INT, &g->short_side, "N", "network pixels of the short side (default 800)", 1, 8192, NULL},
-		{"long-side", 0, OPTION_INT, &g->long_side, "N", "at most so many of the long side (default 1333; 0: no cap)", 0, 32768, NULL},
-		{"nms", 0, OPTION_FLOAT, &g->nms, "IOU", "drop boxes of a label that overlap a better one by more\n(default 0.6)", 0, 1, NULL},
-		{"max-detections", 0, OPTION_INT, &g->max_detections, "N", "boxes an image at most, over all labels (default 100)", 1, 1 << 20, NULL},
+		{"demo-style", 0, OPTION_FLAG, &g->demo_style, NULL,
+	     "join class names as the original demo does: \" . \", also last", 0, 0, NULL},
+		{"chunk", 0, OPTION_INT, &g->chunk, "N",
+	     "classes per pass (default: as many as the model reads;\nsmaller chunks see other words, so scores differ)", 0,
+	     1 << 20, NULL},
+		{"score", 0, OPTION_CHOICE, &g->score_mode, "MODE", "a label's score over its tokens: mean (default) or max", 0,
+	     0, "mean|max"},
+		{"threshold", 0, OPTION_FLOAT, &g->threshold, "S", "report boxes that score more than this (default 0.5)", 0, 1,
+	     NULL},
+		{"label-threshold", 0, OPTION_LIST, &g->label_thresholds, "NAME=S", "the same for one class; may be repeated",
+	     0, 0, NULL},
+		{"short-side", 0, OPTION_INT, &g->short_side, "N", "network pixels of the short side (default 800)", 1, 8192,
+	     NULL},
+		{"long-side", 0, OPTION_INT, &g->long_side, "N", "at most so many of the long side (default 1333; 0: no cap)",
+	     0, 32768, NULL},
+		{"nms", 0, OPTION_FLOAT, &g->nms, "IOU",
+	     "drop boxes of a label that overlap a better one by more\n(default 0.6)", 0, 1, NULL},
+		{"max-detections", 0, OPTION_INT, &g->max_detections, "N",
+	     "boxes an image at most, over all labels (default 100)", 1, 1 << 20, NULL},
 		{"threads", 'j', OPTION_INT, &g->threads, "N", "worker threads (default: one per processor)", 0, 64, NULL},
-		{"gemm", 0, OPTION_CHOICE, &g->gemm, "WHOSE", "matrix products: auto (default), own or blas", 0, 0, "auto|own|blas"},
-		{"compute", 0, OPTION_CHOICE, &g->compute, "TYPE", "numbers of large products: f32 (default), bf16 or i8;\nfaster and less exact where the machine has them", 0, 0, "auto|f32|bf16|i8"},
-		{"json", 0, OPTION_TEXT, &g->json, "FILE", "one JSON object per image and line; - is standard output", 0, 0, NULL},
-		{"format", 0, OPTION_CHOICE, &g->format, "F", "of --json: jsonl (default), or coco: results as COCO reads them", 0, 0, "jsonl|coco"},
-		{"categories", 0, OPTION_TEXT, &g->categories, "FILE", "with --format coco: the images and categories behind the ids", 0, 0, NULL},
-		{"draw", 'o', OPTION_TEXT, &g->draw, "FILE|DIR", "draw the boxes: a .png or .jpg, or a folder for several images", 0, 0, NULL},
-		{"dump", 0, OPTION_TEXT, &g->dump, "DIR", "write every named activation as DIR/NAME.npy (one image)", 0, 0, NULL},
+		{"gemm", 0, OPTION_CHOICE, &g->gemm, "WHOSE", "matrix products: auto (default), own or blas", 0, 0,
+	     "auto|own|blas"},
+		{"compute", 0, OPTION_CHOICE, &g->compute, "TYPE",
+	     "numbers of large products: f32 (default), bf16 or i8;\nfaster and less exact where the machine has them", 0,
+	     0, "auto|f32|bf16|i8"},
+		{"json", 0, OPTION_TEXT, &g->json, "FILE", "one JSON object per image and line; - is standard output", 0, 0,
+	     NULL},
+		{"format", 0, OPTION_CHOICE, &g->format, "F", "of --json: jsonl (default), or coco: results as COCO reads them",
+	     0, 0, "jsonl|coco"},
+		{"categories", 0, OPTION_TEXT, &g->categories, "FILE",
+	     "with --format coco: the images and categories behind the ids", 0, 0, NULL},
+		{"draw", 'o', OPTION_TEXT, &g->draw, "FILE|DIR",
+	     "draw the boxes: a .png or .jpg, or a folder for several images", 0, 0, NULL},
+		{"dump", 0, OPTION_TEXT, &g->dump, "DIR", "write every named activation as DIR/NAME.npy (one image)", 0, 0,
+	     NULL},
 		{"shard", 0, OPTION_TEXT, &g->shard, "I/N", "do only each Nth image, from the Ith (1..N)", 0, 0, NULL},
-		{"resume", 0, OPTION_FLAG, &g->resume, NULL, "keep what --json FILE holds and do the images it lacks", 0, 0, NULL},
+		{"resume", 0, OPTION_FLAG, &g->resume, NULL, "keep what --json FILE holds and do the images it lacks", 0, 0,
+	     NULL},
 		{"no-mmap", 0, OPTION_FLAG, &g->no_mmap, NULL, "read the model into memory instead of mapping it", 0, 0, NULL},
 		{"quiet", 'q', OPTION_FLAG, &g->quiet, NULL, "no progress, no warnings", 0, 0, NULL},
 		{"verbose", 'v', OPTION_FLAG, &g->verbose, NULL, "say what is read and how long each step took", 0, 0, NULL},
@@ -66,13 +97,15 @@ static enum parse_result parse(struct ground_settings *g, int argc, char **argv)
 	};
 	const struct command_line line = {
 		.usage = "glip ground [-m MODEL] IMAGE... (--classes LIST | --classes-file FILE | --caption TEXT) [OPTION...]",
-		.description = "Finds in each image what the words name. IMAGE is a file, a folder, or - for paths on standard input.\n"
-		               "Without --json prints a table. Exit status: 0 all good, 1 an image failed, 2 usage or model error.",
+		.description =
+			"Finds in each image what the words name. IMAGE is a file, a folder, or - for paths on standard input.\n"
+			"Without --json prints a table. Exit status: 0 all good, 1 an image failed, 2 usage or model error.",
 		.options = options,
-		.epilogue = "examples:\n"
-		            "  glip ground -m glip-t.gguf street.jpg --classes \"car, bicycle, traffic light\" --draw out.jpg\n"
-		            "  glip ground -m glip-t.gguf yard.jpg --caption \"a raccoon next to the wooden fence\"\n"
-		            "  glip ground -m glip-t.gguf photos/ --classes-file lvis.txt --chunk 40 --json boxes.jsonl --resume",
+		.epilogue =
+			"examples:\n"
+			"  glip ground -m glip-t.gguf street.jpg --classes \"car, bicycle, traffic light\" --draw out.jpg\n"
+			"  glip ground -m glip-t.gguf yard.jpg --caption \"a raccoon next to the wooden fence\"\n"
+			"  glip ground -m glip-t.gguf photos/ --classes-file lvis.txt --chunk 40 --json boxes.jsonl --resume",
 	};
 	return options_parse(&line, argc, argv, &g->images);
 }
@@ -93,7 +126,9 @@ static bool check_settings(const struct ground_settings *g)
 		fault = "--whole excludes --phrase and --span";
 	else if (g->caption != NULL && (g->negatives != NULL || g->label_thresholds.count != 0 || g->prefix != NULL ||
 	                                g->suffix != NULL || g->separator != NULL || g->demo_style || g->chunk != 0))
-		fault = "--negatives, --label-threshold, --prefix, --suffix, --separator, --demo-style and --chunk need a class list";
+		fault =
+			"--negatives, --label-threshold, --prefix, --suffix, --separator, --demo-style and --chunk need a class "
+			"list";
 	else if (g->resume && (g->json == NULL || strcmp(g->json, "-") == 0 || g->format != FORMAT_JSONL))
 		fault = "--resume needs --json FILE in the format jsonl";
 	else if (g->format == FORMAT_COCO && g->json == NULL)
@@ -124,7 +159,7 @@ static bool parse_shard(struct run *r)
 	return true;
 }
 
-/* ---- Start and end ---------------------------------------------------------------------------------------------------- */
+/* ---- Start and end ----------------------------------------------------------------------------------------------- */
 
 static void log_message(void *user, enum glip_log_level level, const char *message)
 {
@@ -140,7 +175,8 @@ static int on_progress(void *user, float fraction)
 	return interrupted();
 }
 
-/* The model that is installed with the program, or lies in the source tree beside the build; NULL where there is none. */
+/* The model that is installed with the program, or lies in the source tree beside the build; NULL where there is none.
+ *  */
 static const char *bundled_model(char *path, size_t size)
 {
 	static const char *const places[] = {"../share/glip/glip-demo.gguf", "../weights/glip-demo.gguf"};
@@ -173,7 +209,8 @@ static bool open_model(struct run *r)
 			return false;
 		}
 		if (!g->quiet)
-			say("no -m given: using the bundled demo model, which knows drawn shapes and emoji; photos need the official weights");
+			say("no -m given: using the bundled demo model, which knows drawn shapes and emoji; photos need the "
+			    "official weights");
 	}
 	struct glip_model_options mo;
 	glip_model_options_init(&mo);
@@ -266,7 +303,7 @@ static void close_run(struct run *r)
 	text_list_free(&g->label_thresholds);
 }
 
-/* ---- Images ----------------------------------------------------------------------------------------------------------- */
+/* ---- Images ------------------------------------------------------------------------------------------------------ */
 
 /* The name of an image's drawing in a folder: *stem characters of the result, then *ending. */
 static const char *drawing_name(const char *image, int *stem, const char **ending)

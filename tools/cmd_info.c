@@ -37,7 +37,7 @@ static void print_text(const struct weights *w, bool tensors)
 	char value[512];
 
 	printf("%s: %.1f MB, %zu tensors, %.2f million parameters (", glip__weights_path(w),
-		   (double)glip__weights_file_size(w) * 1e-6, glip__weights_count(w), (double)sum.parameters * 1e-6);
+	       (double)glip__weights_file_size(w) * 1e-6, glip__weights_count(w), (double)sum.parameters * 1e-6);
 	for (int i = 0, n = 0; i < DTYPE_COUNT; i++)
 		if (sum.bytes[i] > 0)
 			printf("%s%s %.1f MB", n++ > 0 ? ", " : "", glip__dtype_name((enum dtype)i), (double)sum.bytes[i] * 1e-6);
@@ -63,7 +63,7 @@ static void print_json(const struct weights *w, bool tensors, bool verified)
 	json_raw(&j, "{\"path\":");
 	json_string(&j, glip__weights_path(w));
 	json_format(&j, ",\"file_bytes\":%" PRIu64 ",\"parameters\":%" PRIu64 ",\"tensor_count\":%zu",
-				glip__weights_file_size(w), sum.parameters, glip__weights_count(w));
+	            glip__weights_file_size(w), sum.parameters, glip__weights_count(w));
 	if (verified)
 		json_raw(&j, ",\"verified\":true");
 	json_raw(&j, ",\"metadata\":{");
@@ -114,7 +114,7 @@ static int run(const char *path, bool tensors, bool verify, bool json)
 		print_text(w, tensors);
 	if (result == EXIT_GOOD && verify && !json)
 		printf("  checksum is right (%.1f GB/s)\n",
-			   (double)glip__weights_file_size(w) * 1e-9 / (seconds > 1e-9 ? seconds : 1e-9));
+		       (double)glip__weights_file_size(w) * 1e-9 / (seconds > 1e-9 ? seconds : 1e-9));
 	glip__weights_close(w);
 	return result;
 }

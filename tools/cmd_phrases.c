@@ -100,8 +100,9 @@ int cmd_phrases(int argc, char **argv)
 	};
 	const struct command_line line = {
 		.usage = "glip phrases CAPTION... [--tags] [--json]",
-		.description = "Shows the noun phrases of each caption: the labels that glip ground --caption looks for, with their\n"
-		               "spans in characters. CAPTION - reads captions from standard input, one a line.",
+		.description =
+			"Shows the noun phrases of each caption: the labels that glip ground --caption looks for, with their\n"
+			"spans in characters. CAPTION - reads captions from standard input, one a line.",
 		.options = options,
 		.epilogue = "example:\n  glip phrases \"a raccoon next to the wooden fence\"",
 	};

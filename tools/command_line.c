@@ -99,9 +99,7 @@ static bool set_value(const struct option *o, const char *value)
 {
 	char *end;
 	switch (o->kind) {
-	case OPTION_FLAG:
-		*(bool *)o->target = true;
-		return true;
+	case OPTION_FLAG: *(bool *)o->target = true; return true;
 	case OPTION_INT: {
 		errno = 0;
 		long n = strtol(value, &end, 10);
@@ -121,16 +119,13 @@ static bool set_value(const struct option *o, const char *value)
 		*(float *)o->target = (float)x;
 		return true;
 	}
-	case OPTION_TEXT:
-		*(const char **)o->target = value;
-		return true;
+	case OPTION_TEXT: *(const char **)o->target = value; return true;
 	case OPTION_LIST:
 		if (text_list_add(o->target, value))
 			return true;
 		say("out of memory");
 		return false;
-	case OPTION_CHOICE:
-		return set_choice(o, value);
+	case OPTION_CHOICE: return set_choice(o, value);
 	}
 	return false;
 }
@@ -208,7 +203,8 @@ void options_help(const struct command_line *line)
 	for (const struct option *o = line->options; o->name != NULL; o++) {
 		char left[80];
 		snprintf(left, sizeof left, "%c%c%s --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-		         o->letter ? "," : " ", o->name, o->argument != NULL ? " " : "", o->argument != NULL ? o->argument : "");
+		         o->letter ? "," : " ", o->name, o->argument != NULL ? " " : "",
+		         o->argument != NULL ? o->argument : "");
 		printf("  %-*s", COLUMN - 2, left);
 		if (strlen(left) > COLUMN - 3)
 			printf("\n%*s", COLUMN, "");

@@ -6,12 +6,12 @@
 #include <stddef.h>
 
 enum option_kind {
-	OPTION_FLAG,   /* bool * */
-	OPTION_INT,    /* int *, in [low, high] */
-	OPTION_FLOAT,  /* float *, in [low, high] */
-	OPTION_TEXT,   /* const char ** */
-	OPTION_LIST,   /* struct text_list *, may be repeated */
-	OPTION_CHOICE  /* int *, index into the names in `choices`, separated by '|' */
+	OPTION_FLAG,  /* bool * */
+	OPTION_INT,   /* int *, in [low, high] */
+	OPTION_FLOAT, /* float *, in [low, high] */
+	OPTION_TEXT,  /* const char ** */
+	OPTION_LIST,  /* struct text_list *, may be repeated */
+	OPTION_CHOICE /* int *, index into the names in `choices`, separated by '|' */
 };
 
 struct text_list {
@@ -20,8 +20,8 @@ struct text_list {
 };
 
 struct option {
-	const char *name;     /* "threshold", given as --threshold VALUE or --threshold=VALUE */
-	char letter;          /* 'm' for -m; 0: none */
+	const char *name; /* "threshold", given as --threshold VALUE or --threshold=VALUE */
+	char letter;      /* 'm' for -m; 0: none */
 	enum option_kind kind;
 	void *target;
 	const char *argument; /* "FILE", for the help */
@@ -31,10 +31,10 @@ struct option {
 };
 
 struct command_line {
-	const char *usage;       /* "glip ground -m MODEL IMAGE... --classes LIST" without the word usage */
-	const char *description; /* a paragraph */
+	const char *usage;            /* "glip ground -m MODEL IMAGE... --classes LIST" without the word usage */
+	const char *description;      /* a paragraph */
 	const struct option *options; /* ends with an empty entry */
-	const char *epilogue;    /* examples; may be NULL */
+	const char *epilogue;         /* examples; may be NULL */
 };
 
 enum parse_result { PARSE_OK, PARSE_HELP, PARSE_ERROR };

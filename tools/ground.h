@@ -50,14 +50,14 @@ struct output {
 	const struct ground_settings *settings;
 	const struct glip_prompt *prompt;
 	struct full_caption caption;
-	FILE *stream;         /* NULL: a table on stdout */
-	char *part;           /* "FILE.part", where lines are collected; NULL: stdout */
+	FILE *stream; /* NULL: a table on stdout */
+	char *part;   /* "FILE.part", where lines are collected; NULL: stdout */
 	struct json_out line, categories;
-	uint64_t written;     /* COCO: results so far */
+	uint64_t written;            /* COCO: results so far */
 	struct json_out prompt_text; /* caption and labels, the same in every line */
-	bool ids_from_names;  /* COCO: image ids are the numbers in their names */
-	bool broken;          /* a write failed */
-	struct done_image *done; /* what the output already holds (--resume), sorted */
+	bool ids_from_names;         /* COCO: image ids are the numbers in their names */
+	bool broken;                 /* a write failed */
+	struct done_image *done;     /* what the output already holds (--resume), sorted */
 	size_t done_count;
 };
 

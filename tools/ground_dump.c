@@ -11,7 +11,8 @@ static int npy_header(const int64_t *shape, int ndim, char header[256])
 {
 	char dims[128] = "";
 	for (int i = 0; i < ndim; i++)
-		snprintf(dims + strlen(dims), sizeof dims - strlen(dims), "%lld,%s", (long long)shape[i], i + 1 < ndim ? " " : "");
+		snprintf(dims + strlen(dims), sizeof dims - strlen(dims), "%lld,%s", (long long)shape[i],
+		         i + 1 < ndim ? " " : "");
 	char text[200];
 	int n = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", dims);
 	int total = (10 + n + 1 + 63) / 64 * 64;

@@ -8,7 +8,7 @@
 #include "ground.h"
 #include "terminal.h"
 
-/* ---- What an earlier run left (--resume) ------------------------------------------------------------------------------ */
+/* ---- What an earlier run left (--resume) ------------------------------------------------------------------------- */
 
 static int by_image(const void *a, const void *b)
 {
@@ -253,7 +253,7 @@ bool output_open(struct output *o, const struct ground_settings *g, const struct
 	return ok;
 }
 
-/* ---- One image -------------------------------------------------------------------------------------------------------- */
+/* ---- One image --------------------------------------------------------------------------------------------------- */
 
 static void json_line(struct output *o, const char *path, const struct glip_image *image,
                       const struct glip_result *result)
@@ -377,7 +377,7 @@ bool output_write(struct output *o, const char *path, size_t index, const struct
 	return true;
 }
 
-/* ---- The end ---------------------------------------------------------------------------------------------------------- */
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
 
 /* What category and image ids mean: a COCO file without annotations. */
 static bool write_categories(struct output *o)

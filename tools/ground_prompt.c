@@ -5,7 +5,7 @@
 #include "ground.h"
 #include "terminal.h"
 
-/* ---- Class lists --------------------------------------------------------------------------------------------------- */
+/* ---- Class lists ------------------------------------------------------------------------------------------------- */
 
 struct class_list {
 	struct glip_class *classes;
@@ -121,7 +121,7 @@ out:
 	return prompt;
 }
 
-/* ---- Captions -------------------------------------------------------------------------------------------------------- */
+/* ---- Captions ---------------------------------------------------------------------------------------------------- */
 
 /* "B:E[,B:E]..." to spans; false after a message. */
 static bool parse_spans(const char *text, struct glip_span *spans, size_t *count)
@@ -175,8 +175,8 @@ static struct glip_prompt *from_caption(const struct ground_settings *g, struct 
 		next += n;
 	}
 	enum glip_status status = count != 0 || g->whole_caption
-		? glip_prompt_labels(session, g->caption, labels, count, options, &prompt, &err)
-		: glip_prompt_caption(session, g->caption, options, &prompt, &err);
+	                              ? glip_prompt_labels(session, g->caption, labels, count, options, &prompt, &err)
+	                              : glip_prompt_caption(session, g->caption, options, &prompt, &err);
 	if (status != GLIP_OK)
 		say("%s", err.message);
 out:

@@ -16,7 +16,8 @@ struct input_list {
 bool inputs_expand(struct input_list *list, const char *const *operands, size_t count);
 void inputs_free(struct input_list *list);
 
-/* The whole of a text file, or of standard input for "-", without a byte order mark; NULL after a message. The caller frees it. */
+/* The whole of a text file, or of standard input for "-", without a byte order mark; NULL after a message. The caller
+ * frees it. */
 char *read_text_file(const char *path);
 
 /* Whether two names are of one file: writing to the one would destroy the other. False where either is missing. */

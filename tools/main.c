@@ -32,7 +32,8 @@ static const struct command *find(const char *name)
 
 static void print_help(FILE *out)
 {
-	fprintf(out, "glip %s: find in a picture whatever a text names\n\nusage: glip COMMAND [ARGUMENT...]\n\n", glip_version());
+	fprintf(out, "glip %s: find in a picture whatever a text names\n\nusage: glip COMMAND [ARGUMENT...]\n\n",
+	        glip_version());
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
 	fprintf(out, "  %-9s %s\n", "help", "help on a command: glip help COMMAND, or glip COMMAND --help");

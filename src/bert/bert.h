@@ -17,8 +17,8 @@ struct bert {
 };
 
 /* Reads the configuration (glip.bert.*) and looks the tensors up. What is missing or of another shape is noted in the
- * binder, and so is a configuration or a row table that makes no sense. Errors: NOMEM. On failure there is nothing to free; the
- * weights must outlive *out. */
+ * binder, and so is a configuration or a row table that makes no sense. Errors: NOMEM. On failure there is nothing to
+ * free; the weights must outlive *out. */
 enum glip_status glip__bert_bind(struct bert *out, struct binder *b, const struct glip_allocator *a,
                                  struct glip_error *err);
 void glip__bert_free(struct bert *m);

@@ -8,16 +8,16 @@
 /* H hidden, I intermediate width. */
 struct bert_layer {
 	int hidden, intermediate, heads;
-	struct matrix query, key, value;                  /* [H, H] each */
-	const float *query_bias, *key_bias, *value_bias;  /* [H] each */
-	struct matrix output;                             /* [H, H] */
-	const float *output_bias;                         /* [H] */
-	const float *attn_norm_weight, *attn_norm_bias;   /* [H] */
-	struct matrix up;                                 /* [I, H] */
-	const float *up_bias;                             /* [I] */
-	struct matrix down;                               /* [H, I] */
-	const float *down_bias;                           /* [H] */
-	const float *mlp_norm_weight, *mlp_norm_bias;     /* [H] */
+	struct matrix query, key, value;                 /* [H, H] each */
+	const float *query_bias, *key_bias, *value_bias; /* [H] each */
+	struct matrix output;                            /* [H, H] */
+	const float *output_bias;                        /* [H] */
+	const float *attn_norm_weight, *attn_norm_bias;  /* [H] */
+	struct matrix up;                                /* [I, H] */
+	const float *up_bias;                            /* [I] */
+	struct matrix down;                              /* [H, I] */
+	const float *down_bias;                          /* [H] */
+	const float *mlp_norm_weight, *mlp_norm_bias;    /* [H] */
 };
 
 /* LayerNorm's epsilon everywhere in BERT. WATCH: 1e-12, not the 1e-5 of all other norms of the model. */

@@ -103,8 +103,8 @@ static void add_taps(void *context, size_t begin, size_t end, int worker)
 }
 
 /* Where the taps of all levels look and how much they count: one convolution, read by all three branches. It has so few
- * channels that copying each position's nine neighbours would cost more than it saves: the positions are multiplied with
- * the weights of all taps at once, and the products added up afterwards. */
+ * channels that copying each position's nine neighbours would cost more than it saves: the positions are multiplied
+ * with the weights of all taps at once, and the products added up afterwards. */
 static enum glip_status sample_levels(struct pass *d)
 {
 	const size_t rows = d->first[LEVELS];
@@ -119,7 +119,11 @@ static enum glip_status sample_levels(struct pass *d)
 		return GLIP_ERR_NOMEM;
 	/* A row of the weight is nine runs of C: as a matrix of 27 * 9 rows it is the same memory. */
 	const struct matrix by_tap = {
-		.data = w->data, .rows = CHANNELS * TAPS, .cols = d->m->channels, .dtype = w->dtype, .exact = w->exact,
+		.data = w->data,
+		.rows = CHANNELS * TAPS,
+		.cols = d->m->channels,
+		.dtype = w->dtype,
+		.exact = w->exact,
 	};
 	TRY(glip__linear(d->ops, d->in[0].data, (int64_t)rows, by_tap, NULL, ACT_NONE, products));
 	struct taps_task t = {d, products};

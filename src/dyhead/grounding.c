@@ -70,9 +70,14 @@ enum glip_status glip__grounding_forward(const struct grounding_head *m, struct 
 	TRY(glip__linear(ops, level->data, positions, text, token_bias, ACT_NONE, out->logits));
 	TRY(glip__clamp(ops, out->logits, positions * tokens, -LOGIT_LIMIT, LOGIT_LIMIT));
 	struct gemm box = {
-		.m = positions, .n = 4, .k = m->channels,
+		.m = positions,
+		.n = 4,
+		.k = m->channels,
 		.a = {.data = level->data, .ld = m->channels},
-		.b = m->box, .bias = m->box_bias, .scale = scales, .c = out->box,
+		.b = m->box,
+		.bias = m->box_bias,
+		.scale = scales,
+		.c = out->box,
 	};
 	TRY(glip__gemm(ops, &box));
 	return glip__linear(ops, level->data, positions, m->centerness, m->centerness_bias, ACT_NONE, out->centerness);

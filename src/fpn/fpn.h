@@ -8,14 +8,14 @@
 enum { FPN_INPUTS = 3, FPN_LEVELS = 5 };
 
 struct fpn {
-	int in_channels[FPN_INPUTS]; /* of the incoming maps, finest first */
-	int channels;                /* C, of every level */
-	struct matrix lateral[FPN_INPUTS]; /* [C, in_channels]: 1x1 */
+	int in_channels[FPN_INPUTS];           /* of the incoming maps, finest first */
+	int channels;                          /* C, of every level */
+	struct matrix lateral[FPN_INPUTS];     /* [C, in_channels]: 1x1 */
 	const float *lateral_bias[FPN_INPUTS]; /* [C] */
-	struct matrix output[FPN_INPUTS]; /* [C, 9C]: 3x3, for P3, P4, P5 */
-	const float *output_bias[FPN_INPUTS]; /* [C] */
-	struct matrix p6, p7; /* [C, 9C]: 3x3, stride 2 */
-	const float *p6_bias, *p7_bias; /* [C] */
+	struct matrix output[FPN_INPUTS];      /* [C, 9C]: 3x3, for P3, P4, P5 */
+	const float *output_bias[FPN_INPUTS];  /* [C] */
+	struct matrix p6, p7;                  /* [C, 9C]: 3x3, stride 2 */
+	const float *p6_bias, *p7_bias;        /* [C] */
 };
 
 /* Looks the tensors up; what is missing or of another shape is noted in the binder. The weights must outlive *out. */

@@ -9,17 +9,17 @@
 /* C channels of the image, H of the text, D = heads * head_dim the width of the attention. */
 struct fusion {
 	int channels, hidden, dim, heads;
-	const float *norm_v_weight, *norm_v_bias; /* [C] */
-	const float *norm_l_weight, *norm_l_bias; /* [H] */
-	struct matrix query;                      /* [D, C] v_proj: the image asks */
-	struct matrix key;                        /* [D, H] l_proj */
-	struct matrix values_v;                   /* [D, C] */
-	struct matrix values_l;                   /* [D, H] */
-	struct matrix out_v;                      /* [C, D] */
-	struct matrix out_l;                      /* [H, D] */
+	const float *norm_v_weight, *norm_v_bias;                           /* [C] */
+	const float *norm_l_weight, *norm_l_bias;                           /* [H] */
+	struct matrix query;                                                /* [D, C] v_proj: the image asks */
+	struct matrix key;                                                  /* [D, H] l_proj */
+	struct matrix values_v;                                             /* [D, C] */
+	struct matrix values_l;                                             /* [D, H] */
+	struct matrix out_v;                                                /* [C, D] */
+	struct matrix out_l;                                                /* [H, D] */
 	const float *query_bias, *key_bias, *values_v_bias, *values_l_bias; /* [D] */
-	const float *out_v_bias, *gamma_v; /* [C] */
-	const float *out_l_bias, *gamma_l; /* [H] */
+	const float *out_v_bias, *gamma_v;                                  /* [C] */
+	const float *out_l_bias, *gamma_l;                                  /* [H] */
 };
 
 /* Looks up PREFIX.norm_v.weight and so on ("head.0.fuse"); heads must divide fusion_dim, which is noted otherwise. */

@@ -177,7 +177,10 @@ static enum glip_status collect_level(const struct box_options *o, const struct 
 			if (isnan(product))
 				continue;
 			const struct box_candidate c = {
-				.score = product, .label = labels[l].label, .level = level_index, .position = (int32_t)p,
+				.score = product,
+				.label = labels[l].label,
+				.level = level_index,
+				.position = (int32_t)p,
 			};
 			if (!keep(o, list, begin, &c))
 				return glip__fail_nomem(err, "candidate boxes", list->length);
@@ -262,7 +265,8 @@ enum glip_status glip__boxes_select(const struct box_options *o, struct buf *can
 		if (!(x[i].score > (own > 0.0f ? own : o->threshold)))
 			continue;
 		const struct glip_detection d = {
-			.label = x[i].label, .score = x[i].score,
+			.label = x[i].label,
+			.score = x[i].score,
 			.box = {x[i].box[0] * across, x[i].box[1] * down, x[i].box[2] * across, x[i].box[3] * down},
 		};
 		if (!glip__buf_append(detections, &d, sizeof d))

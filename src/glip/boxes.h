@@ -9,15 +9,15 @@
 #include "dyhead/grounding.h"
 
 struct box_options {
-	int width, height;                   /* of the network image before padding: boxes are clipped to it */
-	int image_width, image_height;       /* of the caller's image: detections are scaled to it */
-	enum glip_aggregation aggregation;   /* a label's score over its tokens */
-	float score_floor;                   /* candidates need a label score above this, before centerness */
-	int max_candidates;                  /* (position, label) pairs kept per level and pass, at least 1 */
-	float nms;                           /* IoU above which the weaker box of a label is dropped */
-	int max_detections;                  /* over all labels, at least 1; ties at the cut stay */
-	float threshold;                     /* detections need a score above this ... */
-	const float *label_thresholds;       /* ... or, by label, above this where it is not 0; NULL: none */
+	int width, height;                 /* of the network image before padding: boxes are clipped to it */
+	int image_width, image_height;     /* of the caller's image: detections are scaled to it */
+	enum glip_aggregation aggregation; /* a label's score over its tokens */
+	float score_floor;                 /* candidates need a label score above this, before centerness */
+	int max_candidates;                /* (position, label) pairs kept per level and pass, at least 1 */
+	float nms;                         /* IoU above which the weaker box of a label is dropped */
+	int max_detections;                /* over all labels, at least 1; ties at the cut stay */
+	float threshold;                   /* detections need a score above this ... */
+	const float *label_thresholds;     /* ... or, by label, above this where it is not 0; NULL: none */
 };
 
 /* A label of the pass and its tokens. Without tokens it is never found. Labels that are not to be reported are left
@@ -29,8 +29,8 @@ struct box_label {
 };
 
 struct box_candidate {
-	float box[4];  /* x1, y1, x2, y2 in network pixels, clipped */
-	float score;   /* sqrt(label score * centerness) */
+	float box[4]; /* x1, y1, x2, y2 in network pixels, clipped */
+	float score;  /* sqrt(label score * centerness) */
 	uint32_t label;
 	int32_t level, position;
 };

@@ -65,8 +65,8 @@ enum glip_status glip__encode_image(struct glip_session *s, const struct glip_im
 	size_t positions = 0;
 	for (int l = 0; l < LEVELS; l++) {
 		int stride = 8 << l;
-		like[l] = (struct feature_map){NULL, (padded.height + stride - 1) / stride, (padded.width + stride - 1) / stride,
-		                               s->model->channels};
+		like[l] = (struct feature_map){NULL, (padded.height + stride - 1) / stride,
+		                               (padded.width + stride - 1) / stride, s->model->channels};
 		positions += (size_t)like[l].height * (size_t)like[l].width;
 	}
 	float *home = glip__ops_floats(&s->ops, positions * (size_t)s->model->channels);

@@ -6,7 +6,7 @@
 #include "image/preprocess.h"
 
 struct encoded_image {
-	float *data; /* [positions, channels], P3 first */
+	float *data;                       /* [positions, channels], P3 first */
 	struct feature_map levels[LEVELS]; /* views of data */
 	int64_t positions;
 	struct image_size image, network; /* as passed in; as the network reads it, without padding */

@@ -84,8 +84,8 @@ static enum glip_status observe_outputs(struct glip_session *s, const struct lev
 	return glip__observe_logits(s, out->logits, (int64_t)out->height * out->width, tokens, name);
 }
 
-static enum glip_status run_outputs(struct glip_session *s, const struct prompt_chunk *chunk, const struct head_state *h,
-                                    struct level_output out[LEVELS])
+static enum glip_status run_outputs(struct glip_session *s, const struct prompt_chunk *chunk,
+                                    const struct head_state *h, struct level_output out[LEVELS])
 {
 	const struct glip_model *m = s->model;
 	int64_t tokens = (int64_t)chunk->tokens;
@@ -211,7 +211,10 @@ static enum glip_status check_call(const struct glip_session *s, const struct gl
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "the out-parameter for the result is NULL");
 	*out = NULL;
 	if (s == NULL || p == NULL || subject == NULL)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s is NULL", s == NULL ? "session" : p == NULL ? "prompt" : subject_name);
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s is NULL",
+		                  s == NULL   ? "session"
+		                  : p == NULL ? "prompt"
+		                              : subject_name);
 	if (p->model != s->model || (subject_model != NULL && subject_model != s->model))
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s and session belong to different models",
 		                  p->model != s->model ? "prompt" : subject_name);

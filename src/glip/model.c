@@ -19,11 +19,11 @@ static enum glip_status load_vocabulary(struct glip_model *m, int vocab, struct 
 	const char *path = glip__weights_path(m->weights);
 	size_t count = 0;
 	if (!glip__weights_get_texts(m->weights, "tokenizer.ggml.tokens", NULL, &count))
-		return glip__fail(err, GLIP_ERR_MODEL, "%s: no vocabulary (tokenizer.ggml.tokens): convert the checkpoint again",
-		                  path);
+		return glip__fail(err, GLIP_ERR_MODEL,
+		                  "%s: no vocabulary (tokenizer.ggml.tokens): convert the checkpoint again", path);
 	if (count != (size_t)vocab)
-		return glip__fail(err, GLIP_ERR_MODEL, "%s: tokenizer.ggml.tokens has %zu entries, glip.bert.vocab says %d", path,
-		                  count, vocab);
+		return glip__fail(err, GLIP_ERR_MODEL, "%s: tokenizer.ggml.tokens has %zu entries, glip.bert.vocab says %d",
+		                  path, count, vocab);
 	struct weights_text *texts = glip__malloc(&m->allocator, count, sizeof *texts);
 	m->tokens = glip__malloc(&m->allocator, count, sizeof *m->tokens);
 	if (texts == NULL || m->tokens == NULL) {
@@ -106,9 +106,11 @@ static enum glip_status bind_model(struct glip_model *m, struct glip_error *err)
 	if (!glip__weights_get_text(m->weights, "general.architecture", &text) || text.length != 4 ||
 	    memcmp(text.text, "glip", 4) != 0)
 		return glip__fail(err, GLIP_ERR_MODEL,
-		                  "%s: a GGUF file, but general.architecture is not \"glip\": make one with glip convert", path);
+		                  "%s: a GGUF file, but general.architecture is not \"glip\": make one with glip convert",
+		                  path);
 	if (glip__weights_get_text(m->weights, "general.name", &text))
-		snprintf(m->name, sizeof m->name, "%.*s", (int)(text.length < NAME_SIZE ? text.length : NAME_SIZE - 1), text.text);
+		snprintf(m->name, sizeof m->name, "%.*s", (int)(text.length < NAME_SIZE ? text.length : NAME_SIZE - 1),
+		         text.text);
 	struct binder b;
 	TRY(glip__binder_init(&b, m->weights, &m->allocator, err));
 	enum glip_status status = bind_blocks(m, &b, err);

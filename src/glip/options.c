@@ -51,8 +51,8 @@ enum glip_status glip__options_copy(void *to, size_t size, const void *from, con
 	size_t given;
 	memcpy(&given, from, sizeof given);
 	if (given < sizeof given || given > size)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s.struct_size is %zu, this library knows %zu: call %s_init first", name,
-		                  given, size, name);
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "%s.struct_size is %zu, this library knows %zu: call %s_init first",
+		                  name, given, size, name);
 	memcpy(to, from, given);
 	memcpy(to, &size, sizeof size);
 	return GLIP_OK;

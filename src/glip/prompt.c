@@ -298,7 +298,8 @@ static enum glip_status fill_from_classes(struct glip_session *s, const struct c
 		for (size_t j = 0; j < c->class_count; j++) {
 			const struct class_entry *entry = &captions->classes[c->first_class + j];
 			const struct glip_class *class = &classes[c->first_class + j];
-			labels[j] = (struct glip_label){entry->name, entry->spans, entry->span_count, class->threshold, class->flags};
+			labels[j] =
+				(struct glip_label){entry->name, entry->spans, entry->span_count, class->threshold, class->flags};
 		}
 		enum glip_status status = glip__session_progress(s, (float)i / (float)captions->chunk_count);
 		if (status == GLIP_OK)
@@ -365,7 +366,8 @@ static enum glip_status check_labels(const char *caption, const struct glip_labe
 		if (labels[i].span_count == 0 || labels[i].spans == NULL)
 			return glip__fail(err, GLIP_ERR_TEXT, "%s has no span", labels[i].text != NULL ? labels[i].text : name);
 		for (size_t j = 0; j < labels[i].span_count; j++)
-			TRY(glip__span_check(labels[i].spans[j], (size_t)length, labels[i].text != NULL ? labels[i].text : name, err));
+			TRY(glip__span_check(labels[i].spans[j], (size_t)length, labels[i].text != NULL ? labels[i].text : name,
+			                     err));
 	}
 	return GLIP_OK;
 }

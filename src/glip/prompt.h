@@ -6,7 +6,7 @@
 
 struct prompt_chunk {
 	char *caption;
-	int32_t *ids;    /* [tokens], [CLS] first, [SEP] last */
+	int32_t *ids; /* [tokens], [CLS] first, [SEP] last */
 	size_t tokens;
 	float *embedded; /* [tokens, hidden]: BERT's output, prompt tuning added */
 	size_t first_label, label_count;

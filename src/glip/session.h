@@ -13,7 +13,7 @@ struct glip_session {
 	struct arena arena;
 	struct ops ops;
 	struct buf candidates, detections; /* of the current grounding; kept to be used again */
-	float fraction; /* of the current pass, for the progress callback */
+	float fraction;                    /* of the current pass, for the progress callback */
 	bool cancelled;
 	double asked_ms; /* when the progress callback was last called */
 };

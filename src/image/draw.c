@@ -11,9 +11,9 @@ enum { PALETTE = 16, MAX_NEIGHBOURS = 512, PLACES = 6 };
 
 /* Neighbours differ in hue and lightness, so that the first few labels are told apart most easily. */
 static const uint8_t palette[PALETTE][3] = {
-	{230, 50, 60}, {30, 130, 235}, {45, 175, 80}, {255, 180, 0}, {150, 70, 205}, {0, 190, 205}, {245, 105, 40},
-	{220, 30, 145}, {155, 205, 50}, {65, 80, 215}, {0, 145, 125}, {255, 135, 175}, {145, 90, 50}, {100, 195, 255},
-	{240, 225, 70}, {100, 125, 140},
+	{230, 50, 60},  {30, 130, 235},  {45, 175, 80},  {255, 180, 0},   {150, 70, 205}, {0, 190, 205},
+	{245, 105, 40}, {220, 30, 145},  {155, 205, 50}, {65, 80, 215},   {0, 145, 125},  {255, 135, 175},
+	{145, 90, 50},  {100, 195, 255}, {240, 225, 70}, {100, 125, 140},
 };
 
 /* A label's background, and its text in it. */
@@ -140,8 +140,8 @@ static void place_tag(struct drawing *d, size_t index)
 	float height = ceilf(tag->cap * 1.86f);
 	float image_width = (float)d->canvas.width, image_height = (float)d->canvas.height;
 	const float places[PLACES][2] = {
-		{b.x1, b.y1 - height}, {b.x1, b.y1}, {b.x2 - width, b.y1 - height}, {b.x2 - width, b.y1}, {b.x1, b.y2},
-		{b.x1, b.y2 - height},
+		{b.x1, b.y1 - height}, {b.x1, b.y1}, {b.x2 - width, b.y1 - height},
+		{b.x2 - width, b.y1},  {b.x1, b.y2}, {b.x1, b.y2 - height},
 	};
 	float best = INFINITY;
 	for (int i = 0; i < PLACES; i++) {
@@ -223,8 +223,8 @@ static enum glip_status check_boxes(const struct glip_draw_box *boxes, size_t co
 	for (size_t i = 0; i < count; i++)
 		for (int k = 0; k < 4; k++)
 			if (!isfinite(boxes[i].box[k]))
-				return glip__fail(err, GLIP_ERR_ARGUMENT,
-				                  "glip_draw: box %zu has a coordinate that is not a number", i);
+				return glip__fail(err, GLIP_ERR_ARGUMENT, "glip_draw: box %zu has a coordinate that is not a number",
+				                  i);
 	return GLIP_OK;
 }
 

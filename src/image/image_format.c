@@ -137,8 +137,9 @@ static enum glip_status examine_pnm(const struct image_bytes *file, struct image
 {
 	char digit = (char)file->data[1];
 	if (digit != '5' && digit != '6')
-		return glip__image_unsupported(
-			file, digit == '7' ? "PAM (P7)" : "a PNM other than binary grey or colour (P5, P6)", "save it as PNG", err);
+		return glip__image_unsupported(file,
+		                               digit == '7' ? "PAM (P7)" : "a PNM other than binary grey or colour (P5, P6)",
+		                               "save it as PNG", err);
 	out->components = digit == '6' ? 3 : 1;
 	size_t at = 2;
 	if (!pnm_number(file, &at, &out->width) || !pnm_number(file, &at, &out->height) ||
@@ -169,28 +170,17 @@ static const char *foreign_format(const struct image_bytes *file)
 		size_t offset, length;
 		char magic[16];
 	} known[] = {
-		{"a GIF image", 0, 4, "GIF8"},
-		{"a WebP image", 8, 4, "WEBP"},
-		{"a TIFF image", 0, 4, "II*\0"},
-		{"a TIFF image", 0, 4, "MM\0*"},
-		{"a HEIC image", 4, 8, "ftypheic"},
-		{"a HEIC image", 4, 8, "ftypmif1"},
-		{"an AVIF image", 4, 8, "ftypavif"},
-		{"a JPEG XL image", 0, 2, "\xff\x0a"},
-		{"a JPEG XL image", 4, 4, "JXL "},
-		{"a JPEG 2000 image", 4, 4, "jP  "},
-		{"a Photoshop image", 0, 4, "8BPS"},
-		{"an OpenEXR image", 0, 4, "\x76\x2f\x31\x01"},
-		{"a Radiance HDR image", 0, 2, "#?"},
-		{"an ICO image", 0, 4, "\0\0\1\0"},
-		{"a PDF document", 0, 5, "%PDF-"},
-		{"an SVG image or other XML", 0, 5, "<?xml"},
-		{"an SVG image", 0, 4, "<svg"},
-		{"a web page", 0, 5, "<!DOC"},
-		{"a web page", 0, 5, "<!doc"},
-		{"a web page", 0, 5, "<html"},
-		{"a zip archive", 0, 4, "PK\3\4"},
-		{"a gzip archive", 0, 2, "\x1f\x8b"},
+		{"a GIF image", 0, 4, "GIF8"},        {"a WebP image", 8, 4, "WEBP"},
+		{"a TIFF image", 0, 4, "II*\0"},      {"a TIFF image", 0, 4, "MM\0*"},
+		{"a HEIC image", 4, 8, "ftypheic"},   {"a HEIC image", 4, 8, "ftypmif1"},
+		{"an AVIF image", 4, 8, "ftypavif"},  {"a JPEG XL image", 0, 2, "\xff\x0a"},
+		{"a JPEG XL image", 4, 4, "JXL "},    {"a JPEG 2000 image", 4, 4, "jP  "},
+		{"a Photoshop image", 0, 4, "8BPS"},  {"an OpenEXR image", 0, 4, "\x76\x2f\x31\x01"},
+		{"a Radiance HDR image", 0, 2, "#?"}, {"an ICO image", 0, 4, "\0\0\1\0"},
+		{"a PDF document", 0, 5, "%PDF-"},    {"an SVG image or other XML", 0, 5, "<?xml"},
+		{"an SVG image", 0, 4, "<svg"},       {"a web page", 0, 5, "<!DOC"},
+		{"a web page", 0, 5, "<!doc"},        {"a web page", 0, 5, "<html"},
+		{"a zip archive", 0, 4, "PK\3\4"},    {"a gzip archive", 0, 2, "\x1f\x8b"},
 		{"a model file", 0, 4, "GGUF"},
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

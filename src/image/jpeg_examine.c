@@ -8,9 +8,9 @@ struct jpeg_walk {
 	const struct image_bytes *file;
 	struct image_header *out;
 	struct glip_error *err;
-	size_t at;    /* next byte */
-	int frames;   /* SOF markers seen */
-	int scans;    /* SOS markers seen */
+	size_t at;  /* next byte */
+	int frames; /* SOF markers seen */
+	int scans;  /* SOS markers seen */
 };
 
 static uint32_t be16(const uint8_t *p)

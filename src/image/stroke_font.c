@@ -18,7 +18,7 @@ static const char unknown_path[] = "M0,0L36,0L36,66L0,66L0,0";
 struct pen {
 	struct segment segments[MAX_SEGMENTS];
 	int count;
-	float scale, x, y; /* pixels of a unit, of the glyph's origin */
+	float scale, x, y;    /* pixels of a unit, of the glyph's origin */
 	float last_x, last_y; /* units */
 };
 
@@ -27,8 +27,8 @@ static void add_segment(struct pen *pen, float x1, float y1, float x2, float y2,
 	if (pen->count == MAX_SEGMENTS)
 		return;
 	pen->segments[pen->count++] = (struct segment){
-		pen->x + x1 * pen->scale, pen->y - y1 * pen->scale,
-		pen->x + x2 * pen->scale, pen->y - y2 * pen->scale, radius * pen->scale,
+		pen->x + x1 * pen->scale, pen->y - y1 * pen->scale, pen->x + x2 * pen->scale,
+		pen->y - y2 * pen->scale, radius * pen->scale,
 	};
 }
 

@@ -53,7 +53,8 @@ static void attend(void *context, size_t begin, size_t end, int worker)
 		size_t group = piece / (size_t)a->heads, head = piece % (size_t)a->heads;
 		const float *k = a->k + group * tokens * ld + head * dim, *v = a->v + group * tokens * ld + head * dim;
 		for (size_t j = 0; j < tokens; j += nr)
-			kernels->pack_columns(k + j * ld, DTYPE_F32, ld, (int)glip__min_size(nr, tokens - j), dim, scratch + j * dim);
+			kernels->pack_columns(k + j * ld, DTYPE_F32, ld, (int)glip__min_size(nr, tokens - j), dim,
+			                      scratch + j * dim);
 		for (size_t j = 0; j < dim; j += nr)
 			kernels->pack_rows(v + j, DTYPE_F32, ld, (int)glip__min_size(nr, dim - j), tokens,
 			                   scratch + t->value_panels + j * tokens);

@@ -63,12 +63,13 @@ static enum glip_status check(struct ops *ops, const struct gemm *g, struct prod
 {
 	int64_t taps = g->a.taps > 0 ? g->a.taps : 1;
 	if (g->m < 0 || g->n < 0 || g->k < 0 || g->k % taps != 0)
-		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product of %lld x %lld x %lld in %lld taps", (long long)g->m,
-		                  (long long)g->n, (long long)g->k, (long long)taps);
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product of %lld x %lld x %lld in %lld taps",
+		                  (long long)g->m, (long long)g->n, (long long)g->k, (long long)taps);
 	int64_t rows = g->b_rows_are_k ? g->k : g->n, cols = g->b_rows_are_k ? g->n : g->k;
 	if (g->b.rows != rows || g->b.cols != cols || (g->ldb != 0 && g->ldb < cols))
-		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product: weight of %lld x %lld where %lld x %lld is needed",
-		                  (long long)g->b.rows, (long long)g->b.cols, (long long)rows, (long long)cols);
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT,
+		                  "matrix product: weight of %lld x %lld where %lld x %lld is needed", (long long)g->b.rows,
+		                  (long long)g->b.cols, (long long)rows, (long long)cols);
 	if (g->b.dtype != DTYPE_F32 && g->b.dtype != DTYPE_BF16)
 		return glip__fail(ops->err, GLIP_ERR_UNSUPPORTED, "matrix product with a weight of type %s",
 		                  glip__dtype_name(g->b.dtype));
@@ -80,8 +81,8 @@ static enum glip_status check(struct ops *ops, const struct gemm *g, struct prod
 	size_t area;
 	if (!glip__mul_size((size_t)g->m, (size_t)g->n, &area) || !glip__mul_size((size_t)g->n, (size_t)g->k, &area) ||
 	    !glip__mul_size((size_t)g->m, (size_t)g->k, &area))
-		return glip__fail(ops->err, GLIP_ERR_LIMIT, "matrix product of %lld x %lld x %lld is too large", (long long)g->m,
-		                  (long long)g->n, (long long)g->k);
+		return glip__fail(ops->err, GLIP_ERR_LIMIT, "matrix product of %lld x %lld x %lld is too large",
+		                  (long long)g->m, (long long)g->n, (long long)g->k);
 	*p = (struct product){
 		.g = g,
 		.m = (size_t)g->m,
@@ -122,7 +123,14 @@ enum glip_status glip__linear(struct ops *ops, const float *x, int64_t m, struct
                               enum activation act, float *y)
 {
 	struct gemm g = {
-		.m = m, .n = w.rows, .k = w.cols, .a = {.data = x, .ld = w.cols}, .b = w, .bias = bias, .act = act, .c = y,
+		.m = m,
+		.n = w.rows,
+		.k = w.cols,
+		.a = {.data = x, .ld = w.cols},
+		.b = w,
+		.bias = bias,
+		.act = act,
+		.c = y,
 	};
 	return glip__gemm(ops, &g);
 }

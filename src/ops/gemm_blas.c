@@ -12,11 +12,11 @@ enum { TILE_FLOATS = 4 * 1024 * 1024, ROWS_GRAIN = 16 };
 struct blas_task {
 	const struct kernels *kernels;
 	const struct product *p;
-	size_t row;   /* first of the tile */
-	float *a;     /* gathered rows */
-	float *sums;  /* where the product goes */
+	size_t row;  /* first of the tile */
+	float *a;    /* gathered rows */
+	float *sums; /* where the product goes */
 	size_t ld_sums;
-	float *wide;  /* bfloat16 weights as float32 */
+	float *wide; /* bfloat16 weights as float32 */
 };
 
 static void gather_rows(void *context, size_t begin, size_t end, int worker)
@@ -63,8 +63,8 @@ enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p)
 	size_t tile = TILE_FLOATS / (p->k + p->n);
 	tile = glip__min_size(p->m, tile < 64 ? 64 : tile);
 	if (p->n > INT_MAX || p->k > INT_MAX || p->ldb > INT_MAX || p->lda > INT_MAX || p->ldc > INT_MAX)
-		return glip__fail(ops->err, GLIP_ERR_LIMIT, "matrix product of %zu x %zu x %zu is too large for BLAS", p->m, p->n,
-		                  p->k);
+		return glip__fail(ops->err, GLIP_ERR_LIMIT, "matrix product of %zu x %zu x %zu is too large for BLAS", p->m,
+		                  p->n, p->k);
 	if (g->b.dtype == DTYPE_BF16) {
 		t.wide = glip__ops_floats(ops, (size_t)g->b.rows * (size_t)g->b.cols);
 		if (!t.wide)

@@ -76,8 +76,7 @@ static void gemm_tile(size_t k, const float *a, size_t lda, const float *panel, 
 		TILE_CASE(11);
 		TILE_CASE(12);
 #endif
-	default:
-		break;
+	default: break;
 	}
 }
 
@@ -122,7 +121,8 @@ static void pack_rows(const void *b, enum dtype dtype, size_t ldb, int cols, siz
 {
 	for (size_t p = 0; p < k; p++)
 		for (int v = 0; v < NR; v += V)
-			v_store(panel + p * NR + v, v < cols ? load_right(b, dtype, p * ldb + (size_t)v, (size_t)(cols - v)) : v_zero());
+			v_store(panel + p * NR + v,
+			        v < cols ? load_right(b, dtype, p * ldb + (size_t)v, (size_t)(cols - v)) : v_zero());
 }
 
 static void transpose(const float *x, size_t ldx, size_t rows, size_t cols, float *y, size_t ldy)
@@ -180,9 +180,7 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 }
 
 #define DOT_CASE(r) \
-	case r: \
-		dot_tile(r, dtype, k, a, lda, b, ldb, bias, c, ldc); \
-		break
+	case r: dot_tile(r, dtype, k, a, lda, b, ldb, bias, c, ldc); break
 
 INLINE void dot_rows_of(enum dtype dtype, size_t k, const float *a, size_t lda, int rows, const void *b, size_t ldb,
                         const float *bias, float *c, size_t ldc)
@@ -197,8 +195,7 @@ INLINE void dot_rows_of(enum dtype dtype, size_t k, const float *a, size_t lda, 
 			DOT_CASE(5);
 			DOT_CASE(6);
 #endif
-		default:
-			break;
+		default: break;
 		}
 	}
 }
@@ -281,14 +278,8 @@ static void finish(const struct finish *f, const float *in, size_t ld_in, int ro
                    const float *const *residual, float *const *out)
 {
 	switch (f->act) {
-	case ACT_NONE:
-		finish_of(ACT_NONE, f->scale, in, ld_in, rows, (size_t)cols, residual, out);
-		break;
-	case ACT_RELU:
-		finish_of(ACT_RELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out);
-		break;
-	case ACT_GELU:
-		finish_of(ACT_GELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out);
-		break;
+	case ACT_NONE: finish_of(ACT_NONE, f->scale, in, ld_in, rows, (size_t)cols, residual, out); break;
+	case ACT_RELU: finish_of(ACT_RELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out); break;
+	case ACT_GELU: finish_of(ACT_GELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out); break;
 	}
 }

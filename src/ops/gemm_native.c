@@ -14,7 +14,7 @@ enum {
 	BLOCK_FLOATS = 96 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
 	BLOCK_ROWS = 96,
 	SUM_LENGTH = 128, /* steps of k in one run of a sum */
-	PIECES = 16,   /* wanted at least, so that workers of unequal speed finish together */
+	PIECES = 16,      /* wanted at least, so that workers of unequal speed finish together */
 	DOT_COLUMNS = 32
 };
 

@@ -20,8 +20,8 @@ struct over_rows_task {
 enum { TRANSPOSED_LD = BLOCK_ROWS + 16 };
 
 /* Adds (or, first, sets) the products of `rows` rows beginning at `row` to columns [column, column + cols) of C^T. */
-static void add_block(const struct over_rows_task *t, float *buffer, size_t row, size_t rows, size_t column, size_t cols,
-                      float *c, bool first)
+static void add_block(const struct over_rows_task *t, float *buffer, size_t row, size_t rows, size_t column,
+                      size_t cols, float *c, bool first)
 {
 	const struct kernels *kernels = t->kernels;
 	size_t mr = (size_t)kernels->mr, nr = (size_t)kernels->nr;
@@ -32,8 +32,8 @@ static void add_block(const struct over_rows_task *t, float *buffer, size_t row,
 		kernels->pack_rows(t->b + row * t->ldb + j, DTYPE_F32, t->ldb, width, rows, panel);
 		for (size_t i = 0; i < cols; i += mr) {
 			float *tile = c + (column + i) * t->n + j;
-			kernels->gemm_tile(rows, left + i * TRANSPOSED_LD, TRANSPOSED_LD, panel, first ? NULL : tile, t->n, tile, t->n,
-			                   (int)glip__min_size(mr, cols - i), width);
+			kernels->gemm_tile(rows, left + i * TRANSPOSED_LD, TRANSPOSED_LD, panel, first ? NULL : tile, t->n, tile,
+			                   t->n, (int)glip__min_size(mr, cols - i), width);
 		}
 	}
 }
@@ -90,8 +90,8 @@ enum glip_status glip__gemm_over_rows(struct ops *ops, int64_t rows, int64_t m, 
 {
 	TRY(glip__ops_begin(ops));
 	if (rows < 0 || m < 0 || n < 0 || lda < m || ldb < n)
-		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "product over %lld rows of %lld and %lld columns", (long long)rows,
-		                  (long long)m, (long long)n);
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "product over %lld rows of %lld and %lld columns",
+		                  (long long)rows, (long long)m, (long long)n);
 	size_t area;
 	if (!glip__mul_size((size_t)m, (size_t)n, &area) || area > SIZE_MAX / 64 / sizeof(float))
 		return glip__fail(ops->err, GLIP_ERR_LIMIT, "product of %lld x %lld columns is too large", (long long)m,
@@ -104,8 +104,15 @@ enum glip_status glip__gemm_over_rows(struct ops *ops, int64_t rows, int64_t m, 
 	}
 	ops->multiply_adds += (double)rows * (double)area;
 	struct over_rows_task t = {
-		.kernels = ops->kernels, .rows = (size_t)rows, .m = (size_t)m, .n = (size_t)n, .a = a, .b = b,
-		.lda = (size_t)lda, .ldb = (size_t)ldb, .c = c,
+		.kernels = ops->kernels,
+		.rows = (size_t)rows,
+		.m = (size_t)m,
+		.n = (size_t)n,
+		.a = a,
+		.b = b,
+		.lda = (size_t)lda,
+		.ldb = (size_t)ldb,
+		.c = c,
 	};
 	struct arena_mark mark = glip__arena_mark(ops->arena);
 	enum glip_status status = run(ops, &t);

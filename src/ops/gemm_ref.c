@@ -88,12 +88,10 @@ void glip__blend__ref(int count, const float *const *row, const float *factor, s
 static double activate(enum activation act, double x)
 {
 	switch (act) {
-	case ACT_RELU:
-		return x < 0 ? 0 : x;
+	case ACT_RELU: return x < 0 ? 0 : x;
 	case ACT_GELU: /* torch.nn.functional.gelu(approximate="none") */
 		return x * 0.5 * (1 + erf(x * 0.70710678118654752440));
-	case ACT_NONE:
-		break;
+	case ACT_NONE: break;
 	}
 	return x;
 }

@@ -1,6 +1,6 @@
-/* The kernels' signatures, each with its contract. A kernel gets raw pointers and counts, asserts its preconditions, and
- * never allocates, threads or fails. Names: <kernel>__<instruction set>; the plain C ones (ref) accumulate in double and
- * are the oracle of the others. */
+/* The kernels' signatures, each with its contract. A kernel gets raw pointers and counts, asserts its preconditions,
+ * and never allocates, threads or fails. Names: <kernel>__<instruction set>; the plain C ones (ref) accumulate in
+ * double and are the oracle of the others. */
 #ifndef GLIP_OPS_KERNELS_TABLE_H
 #define GLIP_OPS_KERNELS_TABLE_H
 
@@ -8,8 +8,8 @@
 #include "ops/ops.h"
 
 enum {
-	KERNEL_MAX_MR = 16,    /* rows of a product tile, at most */
-	KERNEL_MAX_NR = 64,    /* columns of a product tile, at most */
+	KERNEL_MAX_MR = 16,      /* rows of a product tile, at most */
+	KERNEL_MAX_NR = 64,      /* columns of a product tile, at most */
 	KERNEL_MAX_DOT_ROWS = 48 /* left rows of dot_rows, at most */
 };
 
@@ -36,11 +36,12 @@ struct kernels {
 	/* ---- Products ---- */
 
 	/* c[i, j] = init[i * init_ld + j] + sum_p a[i * lda + p] * panel[p * nr + j] for i < rows <= mr, j < cols <= nr;
-	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum runs over p in order and init is added
-	 * last, so an element has the same bits in whatever tile it is computed. */
+	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum runs over p in order and init is
+	 * added last, so an element has the same bits in whatever tile it is computed. */
 	void (*gemm_tile)(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
 	                  float *c, size_t ldc, int rows, int cols);
-	/* The panel [k, nr] of b's rows 0..cols-1 (b [cols, k]: transposes), zeros in the columns past cols. dtype F32, BF16. */
+	/* The panel [k, nr] of b's rows 0..cols-1 (b [cols, k]: transposes), zeros in the columns past cols. dtype F32,
+	 * BF16. */
 	void (*pack_columns)(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);
 	/* The same where b is [k, cols]. */
 	void (*pack_rows)(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);

@@ -4,8 +4,8 @@
  *   row [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor of the row; head[1] an int32; then the groups
  *
  *   bfloat16   rounded to nearest even; the head is unused
- *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the row's range with 0 in it is covered and 0 is exact;
- *              right: x = factor * q, q -127..127, head[1] the sum of q
+ *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the row's range with 0 in it is covered and 0 is
+ * exact;              right: x = factor * q, q -127..127, head[1] the sum of q
  *
  * Right rows are multiplied as a panel: nr rows transposed, [NARROW_HEAD + groups, nr]. */
 #ifndef GLIP_OPS_NARROW_H

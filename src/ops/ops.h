@@ -11,8 +11,8 @@
 struct ops {
 	const struct kernels *kernels;
 	struct pool *pool;
-	struct arena *arena;    /* scratch; ops take marks and release them before they return */
-	enum glip_gemm gemm;    /* NATIVE or BLAS, never AUTO */
+	struct arena *arena; /* scratch; ops take marks and release them before they return */
+	enum glip_gemm gemm; /* NATIVE or BLAS, never AUTO */
 	/* Native products of more than a few rows are made with these where the weights are not exact; NULL: float32. */
 	const struct narrow_kernels *narrow;
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
@@ -35,13 +35,13 @@ static inline void glip__ops_stage(const struct ops *ops, const char *stage)
 float *glip__ops_floats(struct ops *ops, size_t count);
 void *glip__ops_alloc(struct ops *ops, size_t count, size_t size);
 
-/* ---- Matrix products ---------------------------------------------------------------------------------------------- */
+/* ---- Matrix products --------------------------------------------------------------------------------------------- */
 
 enum activation { ACT_NONE, ACT_RELU, ACT_GELU };
 
 /* How row m of the left matrix is read. K = taps * tap_width; tap t of row m begins at data + index[m * taps + t] * ld.
- * With this one form a linear layer (index NULL), a window partition with its shift (taps 1), patch merging (taps 4) and
- * a convolution (taps 9) are the same product, and nothing is copied in memory but a tile while it is packed. */
+ * With this one form a linear layer (index NULL), a window partition with its shift (taps 1), patch merging (taps 4)
+ * and a convolution (taps 9) are the same product, and nothing is copied in memory but a tile while it is packed. */
 struct gemm_rows {
 	const float *data;
 	int64_t ld;           /* floats from one row to the next */
@@ -78,7 +78,7 @@ enum glip_status glip__linear(struct ops *ops, const float *x, int64_t m, struct
 enum glip_status glip__gemm_over_rows(struct ops *ops, int64_t rows, int64_t m, int64_t n, const float *a, int64_t lda,
                                       const float *b, int64_t ldb, float *c);
 
-/* ---- Convolution geometry ----------------------------------------------------------------------------------------- */
+/* ---- Convolution geometry ---------------------------------------------------------------------------------------- */
 
 /* The index table of a k x k convolution over an [height, width, C] map (torch conv2d with this stride and padding):
  * out [out_height * out_width, k * k], -1 outside. */
@@ -88,7 +88,7 @@ void glip__conv_index(int height, int width, int kernel, int stride, int padding
 enum glip_status glip__conv2d(struct ops *ops, const float *x, int height, int width, int channels,
                               struct matrix weight, const float *bias, int kernel, int stride, int padding, float *y);
 
-/* ---- Attention ---------------------------------------------------------------------------------------------------- */
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
 
 /* softmax(scale * q k^T + bias, masked) v for `batch` groups of `tokens` rows and `heads` heads. Row r of group g is at
  * q + (g * tokens + r) * ld, head h at + h * head_dim; the same for k and v, and out with ld_out. */
@@ -107,7 +107,7 @@ struct attention {
 
 enum glip_status glip__attention(struct ops *ops, const struct attention *a);
 
-/* ---- Rows and elements -------------------------------------------------------------------------------------------- */
+/* ---- Rows and elements ------------------------------------------------------------------------------------------- */
 
 /* torch layer_norm over the last dimension: y[rows, n]; y may be x. */
 enum glip_status glip__layer_norm(struct ops *ops, const float *x, int64_t rows, int64_t n, const float *weight,

@@ -5,8 +5,8 @@
 #include "ops/ops_internal.h"
 
 enum {
-	GRAIN_FLOATS = 8192,  /* of a piece where rows are independent */
-	COLUMN_ROWS = 256     /* rows of a piece where columns are reduced */
+	GRAIN_FLOATS = 8192, /* of a piece where rows are independent */
+	COLUMN_ROWS = 256    /* rows of a piece where columns are reduced */
 };
 
 static size_t row_grain(size_t n)
@@ -81,9 +81,9 @@ struct column_task {
 	const float *x;
 	float *writable;
 	size_t rows, n;
-	float *top;         /* [pieces, n], then [n] */
+	float *top;           /* [pieces, n], then [n] */
 	double *sum, *square; /* [pieces, n] */
-	float *factor;      /* [n] */
+	float *factor;        /* [n] */
 };
 
 static void column_tops(void *context, size_t begin, size_t end, int worker)

@@ -23,8 +23,8 @@ void glip__conv_index(int height, int width, int kernel, int stride, int padding
 	}
 }
 
-enum glip_status glip__conv2d(struct ops *ops, const float *x, int height, int width, int channels, struct matrix weight,
-                              const float *bias, int kernel, int stride, int padding, float *y)
+enum glip_status glip__conv2d(struct ops *ops, const float *x, int height, int width, int channels,
+                              struct matrix weight, const float *bias, int kernel, int stride, int padding, float *y)
 {
 	if (height < 1 || width < 1 || channels < 1 || kernel < 1 || kernel > 15 || stride < 1 || padding < 0 ||
 	    padding >= kernel || (int64_t)height * width > INT32_MAX)
@@ -96,9 +96,16 @@ enum glip_status glip__upsample_nearest_add(struct ops *ops, const float *x, int
 {
 	TRY(check_maps(ops, h, w, channels, height, width));
 	struct upsample_task t = {
-		.kernels = ops->kernels, .x = x, .y = y,
-		.h = (size_t)h, .w = (size_t)w, .channels = (size_t)channels, .height = (size_t)height, .width = (size_t)width,
-		.scale_y = (float)h / (float)height, .scale_x = (float)w / (float)width,
+		.kernels = ops->kernels,
+		.x = x,
+		.y = y,
+		.h = (size_t)h,
+		.w = (size_t)w,
+		.channels = (size_t)channels,
+		.height = (size_t)height,
+		.width = (size_t)width,
+		.scale_y = (float)h / (float)height,
+		.scale_x = (float)w / (float)width,
 	};
 	glip__pool_run(ops->pool, add_nearest, &t, t.height, 1);
 	return GLIP_OK;
@@ -118,7 +125,8 @@ static void lerp_rows(void *context, size_t begin, size_t end, int worker)
 			at = (float)column * t->scale_x;
 			low = nearest(column, t->scale_x, t->w);
 			high = low + 1 < t->w ? low + 1 : low;
-			t->kernels->lerp(between + low * t->channels, between + high * t->channels, at - (float)low, t->channels, y);
+			t->kernels->lerp(between + low * t->channels, between + high * t->channels, at - (float)low, t->channels,
+			                 y);
 		}
 	}
 }
@@ -128,8 +136,14 @@ enum glip_status glip__upsample_bilinear(struct ops *ops, const float *x, int h,
 {
 	TRY(check_maps(ops, h, w, channels, height, width));
 	struct upsample_task t = {
-		.kernels = ops->kernels, .x = x, .y = y,
-		.h = (size_t)h, .w = (size_t)w, .channels = (size_t)channels, .height = (size_t)height, .width = (size_t)width,
+		.kernels = ops->kernels,
+		.x = x,
+		.y = y,
+		.h = (size_t)h,
+		.w = (size_t)w,
+		.channels = (size_t)channels,
+		.height = (size_t)height,
+		.width = (size_t)width,
 		.scale_y = height > 1 ? (float)(h - 1) / (float)(height - 1) : 0,
 		.scale_x = width > 1 ? (float)(w - 1) / (float)(width - 1) : 0,
 	};

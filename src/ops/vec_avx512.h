@@ -157,7 +157,8 @@ static inline void v_transpose(vec r[V])
 	/* r[4g + i] holds, in its 128-bit part q, column 4q + i of rows 4g..4g+3. */
 	for (int i = 0; i < 4; i++) {
 		vec low01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x44), low23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x44);
-		vec high01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xee), high23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xee);
+		vec high01 = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xee),
+			high23 = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xee);
 		s[i] = _mm512_shuffle_f32x4(low01, low23, 0x88);
 		s[i + 4] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
 		s[i + 8] = _mm512_shuffle_f32x4(high01, high23, 0x88);

@@ -31,10 +31,10 @@ struct swin_stage {
 };
 
 struct swin {
-	int embed_dim; /* channels of the first stage; each later one has twice as many */
-	int window;    /* side of a window in positions */
-	struct matrix patch;                            /* [embed_dim, 48]: 4x4 taps row-major, 3 channels each */
-	const float *patch_bias;                        /* [embed_dim] */
+	int embed_dim;           /* channels of the first stage; each later one has twice as many */
+	int window;              /* side of a window in positions */
+	struct matrix patch;     /* [embed_dim, 48]: 4x4 taps row-major, 3 channels each */
+	const float *patch_bias; /* [embed_dim] */
 	const float *patch_norm_weight, *patch_norm_bias; /* [embed_dim] */
 	struct swin_stage stages[SWIN_STAGES];
 	struct swin_block *blocks; /* of all stages; owned */
@@ -42,8 +42,8 @@ struct swin {
 };
 
 /* Reads the configuration (glip.swin.*) and looks the tensors up. What is missing or of another shape is noted in the
- * binder; depths or heads without which no shape can be told are MODEL at once. On failure there is nothing to free; the weights must
- * outlive *out. */
+ * binder; depths or heads without which no shape can be told are MODEL at once. On failure there is nothing to free;
+ * the weights must outlive *out. */
 enum glip_status glip__swin_bind(struct swin *out, struct binder *b, const struct glip_allocator *a,
                                  struct glip_error *err);
 void glip__swin_free(struct swin *m);

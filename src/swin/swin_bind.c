@@ -3,13 +3,7 @@
 
 #include "swin/swin.h"
 
-enum {
-	MAX_EMBED_DIM = 1024,
-	MAX_DEPTH = 128,
-	MAX_HEADS = 256,
-	MAX_WINDOW = 32,
-	MLP_RATIO = 4
-};
+enum { MAX_EMBED_DIM = 1024, MAX_DEPTH = 128, MAX_HEADS = 256, MAX_WINDOW = 32, MLP_RATIO = 4 };
 
 /* An array of one integer per stage from the metadata, each in [1, high]. */
 static enum glip_status stage_ints(const struct weights *w, const char *key, int high, int out[SWIN_STAGES],

@@ -175,8 +175,8 @@ static enum glip_status feed_forward(const struct swin_stage *stage, const struc
                                      int64_t rows, float *x)
 {
 	int64_t c = stage->channels, chunk = min64(rows, CHUNK_ROWS);
-	float *normed = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * sizeof *normed);            /* [chunk, C] */
-	float *wide = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * MLP_RATIO * sizeof *wide);    /* [chunk, 4C] */
+	float *normed = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * sizeof *normed);         /* [chunk, C] */
+	float *wide = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * MLP_RATIO * sizeof *wide); /* [chunk, 4C] */
 
 	if (normed == NULL || wide == NULL)
 		return GLIP_ERR_NOMEM;
@@ -290,8 +290,8 @@ static enum glip_status allocate_outputs(const struct swin *m, struct ops *ops, 
 		map->data = NULL;
 		if (s == 0 && !want_stage1)
 			continue;
-		map->data = glip__ops_alloc(ops, (size_t)map->height * (size_t)map->width,
-		                            (size_t)map->channels * sizeof(float));
+		map->data =
+			glip__ops_alloc(ops, (size_t)map->height * (size_t)map->width, (size_t)map->channels * sizeof(float));
 		if (map->data == NULL)
 			return GLIP_ERR_NOMEM;
 	}

@@ -9,7 +9,7 @@
 enum { MAX_PROBLEMS = 256 };
 
 enum glip_status glip__binder_init(struct binder *b, const struct weights *w, const struct glip_allocator *allocator,
-								   struct glip_error *err)
+                                   struct glip_error *err)
 {
 	memset(b, 0, sizeof(*b));
 	b->weights = w;
@@ -174,7 +174,7 @@ enum glip_status glip__binder_finish(struct binder *b, struct glip_error *err)
 		if (*p == '\n')
 			*p = ';';
 	status = glip__fail(err, GLIP_ERR_MODEL, "%s: %zu problem%s: %s", b->weights->path, b->problem_count,
-						b->problem_count > 1 ? "s" : "", text.data);
+	                    b->problem_count > 1 ? "s" : "", text.data);
 	glip__buf_free(&text);
 	return status;
 }

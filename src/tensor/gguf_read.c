@@ -19,7 +19,7 @@ static size_t left(const struct reader *r)
 static enum glip_status truncated(const struct reader *r, const char *what)
 {
 	return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: the file ends within %s (at byte %zu of %zu)", r->w->path, what,
-					  r->at, r->w->file.size);
+	                  r->at, r->w->file.size);
 }
 
 static enum glip_status take(struct reader *r, size_t size, const char *what, uint64_t *out)
@@ -40,7 +40,7 @@ static enum glip_status take_name(struct reader *r, const char *kind, size_t ind
 	TRY(take(r, 8, kind, &length));
 	if (length == 0 || length >= GGUF_NAME_SIZE)
 		return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: the name of %s %zu has %" PRIu64 " bytes; 1 to %d are allowed",
-						  r->w->path, kind, index, length, GGUF_NAME_SIZE - 1);
+		                  r->w->path, kind, index, length, GGUF_NAME_SIZE - 1);
 	if (left(r) < length)
 		return truncated(r, kind);
 	memcpy(out, r->w->file.data + r->at, (size_t)length);
@@ -49,7 +49,7 @@ static enum glip_status take_name(struct reader *r, const char *kind, size_t ind
 	for (size_t i = 0; i < length; i++)
 		if (out[i] <= ' ' || out[i] > '~')
 			return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: the name of %s %zu holds byte 0x%02X", r->w->path, kind,
-							  index, (unsigned)(uint8_t)out[i]);
+			                  index, (unsigned)(uint8_t)out[i]);
 	return GLIP_OK;
 }
 
@@ -73,8 +73,8 @@ static enum glip_status skip_strings(struct reader *r, const struct gguf_key *ke
 		TRY(take(r, 8, key->name, &length));
 		if (length > left(r))
 			return glip__fail(r->err, GLIP_ERR_FORMAT,
-							  "%s: a string of key %s has %" PRIu64 " bytes, the file has %zu more", r->w->path,
-							  key->name, length, left(r));
+			                  "%s: a string of key %s has %" PRIu64 " bytes, the file has %zu more", r->w->path,
+			                  key->name, length, left(r));
 		r->at += (size_t)length;
 	}
 	return GLIP_OK;
@@ -87,10 +87,10 @@ static enum glip_status take_value(struct reader *r, struct gguf_key *key)
 
 	if (size == 0)
 		return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: key %s is an array of arrays, which is not supported",
-						  r->w->path, key->name);
+		                  r->w->path, key->name);
 	if (key->count > left(r) / size)
 		return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: key %s has %" PRIu64 " elements, more than the file can hold",
-						  r->w->path, key->name, key->count);
+		                  r->w->path, key->name, key->count);
 	key->value = r->w->file.data + r->at;
 	if (key->type == GGUF_STRING)
 		return skip_strings(r, key);
@@ -98,7 +98,7 @@ static enum glip_status take_value(struct reader *r, struct gguf_key *key)
 		for (size_t i = 0; i < key->count; i++)
 			if (key->value[i] > 1)
 				return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: key %s is neither true nor false", r->w->path,
-								  key->name);
+				                  key->name);
 	r->at += (size_t)key->count * size;
 	return GLIP_OK;
 }
@@ -150,7 +150,7 @@ static enum glip_status read_keys(struct reader *r)
 	/* 8 so that every element type is aligned in the mapping. */
 	if (a < 8 || a > GGUF_MAX_ALIGNMENT || (a & (a - 1)) != 0)
 		return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: %s must be a 32-bit power of two from 8 to %d", w->path,
-						  GGUF_ALIGNMENT_KEY, GGUF_MAX_ALIGNMENT);
+		                  GGUF_ALIGNMENT_KEY, GGUF_MAX_ALIGNMENT);
 	r->alignment = a;
 	return GLIP_OK;
 }
@@ -164,20 +164,20 @@ static enum glip_status take_shape(struct reader *r, struct gguf_tensor *t, uint
 	TRY(take(r, 4, t->name, &ndim));
 	if (ndim < 1 || ndim > TENSOR_MAX_DIMS)
 		return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: tensor %s has %" PRIu64 " dimensions; 1 to %d are allowed",
-						  r->w->path, t->name, ndim, TENSOR_MAX_DIMS);
+		                  r->w->path, t->name, ndim, TENSOR_MAX_DIMS);
 	for (size_t i = 0; i < ndim; i++)
 		TRY(take(r, 8, t->name, &dims[i]));
 	TRY(take(r, 4, t->name, &type));
 	if (!glip__gguf_dtype((uint32_t)type, &t->tensor.dtype))
 		return glip__fail(r->err, GLIP_ERR_UNSUPPORTED, "%s: tensor %s is of type %" PRIu64 ", which is not supported",
-						  r->w->path, t->name, type);
+		                  r->w->path, t->name, type);
 	size = glip__dtype_size(t->tensor.dtype);
 	for (size_t i = 0; i < ndim; i++) {
 		/* Against the file's size, so that no product can overflow. */
 		if (dims[i] == 0 || dims[i] > r->w->file.size / size)
 			return glip__fail(r->err, GLIP_ERR_FORMAT,
-							  "%s: dimension %zu of tensor %s is %" PRIu64 ", which the file cannot hold: truncated?",
-							  r->w->path, (size_t)ndim - 1 - i, t->name, dims[i]);
+			                  "%s: dimension %zu of tensor %s is %" PRIu64 ", which the file cannot hold: truncated?",
+			                  r->w->path, (size_t)ndim - 1 - i, t->name, dims[i]);
 		size *= dims[i];
 		t->tensor.shape[ndim - 1 - i] = (int64_t)dims[i];
 	}
@@ -206,8 +206,8 @@ static enum glip_status take_tensor(struct reader *r, size_t index, struct span 
 	TRY(take(r, 8, t->name, &span->begin));
 	if (span->begin % r->alignment != 0)
 		return glip__fail(r->err, GLIP_ERR_FORMAT,
-						  "%s: the offset %" PRIu64 " of tensor %s is not a multiple of %" PRIu64, w->path, span->begin,
-						  t->name, r->alignment);
+		                  "%s: the offset %" PRIu64 " of tensor %s is not a multiple of %" PRIu64, w->path, span->begin,
+		                  t->name, r->alignment);
 	return GLIP_OK;
 }
 
@@ -226,11 +226,11 @@ static enum glip_status place_tensors(struct reader *r, const struct span *spans
 		struct gguf_tensor *t = &w->tensors[i];
 		if (spans[i].begin < end)
 			return glip__fail(r->err, GLIP_ERR_FORMAT,
-							  "%s: tensor %s begins before the end of the one listed before it", w->path, t->name);
+			                  "%s: tensor %s begins before the end of the one listed before it", w->path, t->name);
 		if (spans[i].begin > room || spans[i].bytes > room - spans[i].begin)
 			return glip__fail(r->err, GLIP_ERR_FORMAT,
-							  "%s: tensor %s (%" PRIu64 " bytes) lies past the end of the file: truncated?", w->path,
-							  t->name, spans[i].bytes);
+			                  "%s: tensor %s (%" PRIu64 " bytes) lies past the end of the file: truncated?", w->path,
+			                  t->name, spans[i].bytes);
 		end = spans[i].begin + spans[i].bytes;
 		/* Readers of weights never write through it; the mapping is read-only. */
 		t->tensor.data = (void *)((uintptr_t)w->file.data + (uintptr_t)(start + spans[i].begin));
@@ -273,16 +273,16 @@ static enum glip_status read_header(struct reader *r)
 		return glip__fail(r->err, GLIP_ERR_UNSUPPORTED, "%s: a big-endian GGUF file is not supported", w->path);
 	if (version != GGUF_VERSION && version != 2)
 		return glip__fail(r->err, GLIP_ERR_UNSUPPORTED, "%s: GGUF version %" PRIu64 " is not supported", w->path,
-						  version);
+		                  version);
 	TRY(take(r, 8, "its header", &tensors));
 	TRY(take(r, 8, "its header", &keys));
 	if (keys > GGUF_MAX_KEYS || keys > left(r) / MIN_KEY)
 		return glip__fail(r->err, GLIP_ERR_FORMAT,
-						  "%s: %" PRIu64 " metadata keys are more than the file can hold or than %d", w->path, keys,
-						  GGUF_MAX_KEYS);
+		                  "%s: %" PRIu64 " metadata keys are more than the file can hold or than %d", w->path, keys,
+		                  GGUF_MAX_KEYS);
 	if (tensors > GGUF_MAX_TENSORS || tensors > left(r) / MIN_TENSOR)
 		return glip__fail(r->err, GLIP_ERR_FORMAT, "%s: %" PRIu64 " tensors are more than the file can hold or than %d",
-						  w->path, tensors, GGUF_MAX_TENSORS);
+		                  w->path, tensors, GGUF_MAX_TENSORS);
 	w->key_count = (size_t)keys;
 	w->tensor_count = (size_t)tensors;
 	TRY(read_keys(r));
@@ -299,7 +299,7 @@ static bool little_endian(void)
 }
 
 enum glip_status glip__weights_open(const char *path, int use_mmap, const struct glip_allocator *allocator,
-									struct weights **out, struct glip_error *err)
+                                    struct weights **out, struct glip_error *err)
 {
 	struct glip_allocator a = glip__allocator_or_default(allocator);
 	struct weights *w = glip__calloc(&a, 1, sizeof(*w));

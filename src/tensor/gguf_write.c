@@ -105,7 +105,7 @@ enum glip_status glip__weights_put_ints(struct weights_writer *w, const char *ke
 }
 
 enum glip_status glip__weights_put_texts(struct weights_writer *w, const char *key, const struct weights_text *values,
-										 size_t count)
+                                         size_t count)
 {
 	TRY(begin_array(w, key, GGUF_STRING, count));
 	for (size_t i = 0; i < count; i++)
@@ -115,7 +115,7 @@ enum glip_status glip__weights_put_texts(struct weights_writer *w, const char *k
 }
 
 enum glip_status glip__weights_writer_create(const char *path, const struct glip_allocator *allocator,
-											 struct weights_writer **out, struct glip_error *err)
+                                             struct weights_writer **out, struct glip_error *err)
 {
 	struct glip_allocator a = glip__allocator_or_default(allocator);
 	struct weights_writer *w = glip__calloc(&a, 1, sizeof(*w));
@@ -130,8 +130,8 @@ enum glip_status glip__weights_writer_create(const char *path, const struct glip
 	TRY_OUT(glip__file_writer_open(path, &w->allocator, &w->file, err));
 	/* Readers find these without knowing anything else of the format. */
 	if (glip__weights_put_text(w, "general.architecture", "glip") != GLIP_OK ||
-		glip__weights_put_int(w, GGUF_ALIGNMENT_KEY, GGUF_ALIGNMENT) != GLIP_OK ||
-		put_single(w, GGUF_CHECKSUM_KEY, GGUF_U64, 0) != GLIP_OK) {
+	    glip__weights_put_int(w, GGUF_ALIGNMENT_KEY, GGUF_ALIGNMENT) != GLIP_OK ||
+	    put_single(w, GGUF_CHECKSUM_KEY, GGUF_U64, 0) != GLIP_OK) {
 		status = glip__fail_nomem(err, "the header of the model file", w->keys.length);
 		goto out;
 	}
@@ -144,7 +144,7 @@ out:
 }
 
 enum glip_status glip__weights_declare(struct weights_writer *w, const char *name, const struct tensor *t,
-									   struct glip_error *err)
+                                       struct glip_error *err)
 {
 	size_t length = strlen(name), element = glip__dtype_size(t->dtype), bytes;
 	int64_t count;
@@ -152,14 +152,14 @@ enum glip_status glip__weights_declare(struct weights_writer *w, const char *nam
 
 	if (length == 0 || length >= GGUF_NAME_SIZE)
 		return glip__fail(err, GLIP_ERR_LIMIT, "tensor name %s has %zu bytes; 1 to %d are allowed", name, length,
-						  GGUF_NAME_SIZE - 1);
+		                  GGUF_NAME_SIZE - 1);
 	if (w->tensor_count >= GGUF_MAX_TENSORS)
 		return glip__fail(err, GLIP_ERR_LIMIT, "tensor %s: a file holds at most %d tensors", name, GGUF_MAX_TENSORS);
 	if (w->header_done || element == 0 || t->ndim < 1 || t->ndim > TENSOR_MAX_DIMS || !glip__tensor_count(t, &count) ||
-		count == 0 || (uint64_t)count > SIZE_MAX || !glip__mul_size((size_t)count, element, &bytes) ||
-		bytes > INT64_MAX - w->data_size - GGUF_ALIGNMENT)
+	    count == 0 || (uint64_t)count > SIZE_MAX || !glip__mul_size((size_t)count, element, &bytes) ||
+	    bytes > INT64_MAX - w->data_size - GGUF_ALIGNMENT)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "tensor %s cannot be declared with its shape, type or at this time",
-						  name);
+		                  name);
 	ok = put_string(&w->tensors, name, length) && put(&w->tensors, (uint64_t)t->ndim, 4);
 	for (int i = t->ndim; i-- > 0;)
 		ok = ok && put(&w->tensors, (uint64_t)t->shape[i], 8);
@@ -223,13 +223,13 @@ enum glip_status glip__weights_writer_commit(struct weights_writer *w, struct gl
 
 	if (w->written != w->tensor_count)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "only %zu of %zu declared tensors were written", w->written,
-						  w->tensor_count);
+		                  w->tensor_count);
 	TRY(emit_header(w, err));
 	sum = glip__checksum_final(&w->checksum);
 	for (size_t i = 0; i < 8; i++)
 		value[i] = (uint8_t)(sum >> (8 * i));
 	if (fseek(w->file.stream, (long)(HEADER_SIZE + w->checksum_offset), SEEK_SET) != 0 ||
-		fwrite(value, 1, sizeof(value), w->file.stream) != sizeof(value))
+	    fwrite(value, 1, sizeof(value), w->file.stream) != sizeof(value))
 		return glip__fail(err, GLIP_ERR_IO, "cannot write the checksum of %s", w->file.path);
 	return glip__file_writer_commit(&w->file, err);
 }

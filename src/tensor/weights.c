@@ -64,8 +64,7 @@ static bool load_int(enum gguf_type type, const uint8_t *p, int64_t *out)
 		/* Two's complement without the implementation-defined conversion of large values. */
 		*out = v > INT64_MAX ? -(int64_t)(UINT64_MAX - v) - 1 : (int64_t)v;
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -249,7 +248,7 @@ enum glip_status glip__weights_verify(const struct weights *w, struct glip_error
 	computed = glip__checksum_final(&c);
 	if (computed != stored)
 		return glip__fail(err, GLIP_ERR_FORMAT,
-						  "%s: damaged: the checksum is %016" PRIx64 ", the file says %016" PRIx64, w->path, computed,
-						  stored);
+		                  "%s: damaged: the checksum is %016" PRIx64 ", the file says %016" PRIx64, w->path, computed,
+		                  stored);
 	return GLIP_OK;
 }

@@ -17,7 +17,7 @@ struct weights_text {
  * alignment, duplicate names, tensors inside the file and not overlapping. Errors: IO, FORMAT, UNSUPPORTED, NOMEM, each
  * naming the file and the key or tensor. */
 enum glip_status glip__weights_open(const char *path, int use_mmap, const struct glip_allocator *allocator,
-									struct weights **out, struct glip_error *err);
+                                    struct weights **out, struct glip_error *err);
 void glip__weights_close(struct weights *w);
 
 const char *glip__weights_path(const struct weights *w);
@@ -58,7 +58,7 @@ struct binder {
 };
 
 enum glip_status glip__binder_init(struct binder *b, const struct weights *w, const struct glip_allocator *allocator,
-								   struct glip_error *err);
+                                   struct glip_error *err);
 void glip__binder_free(struct binder *b);
 
 /* Each notes a tensor that is missing or different and gives NULL (or a matrix without data): the caller goes on, and
@@ -91,17 +91,17 @@ struct weights_writer;
 /* Metadata first, then tensor declarations, then data in the order declared. The writer itself adds
  * general.architecture, general.alignment and the checksum. `name` and `path` are copied. */
 enum glip_status glip__weights_writer_create(const char *path, const struct glip_allocator *allocator,
-											 struct weights_writer **out, struct glip_error *err);
+                                             struct weights_writer **out, struct glip_error *err);
 enum glip_status glip__weights_put_int(struct weights_writer *w, const char *key, int64_t value);
 enum glip_status glip__weights_put_float(struct weights_writer *w, const char *key, double value);
 enum glip_status glip__weights_put_bool(struct weights_writer *w, const char *key, bool value);
 enum glip_status glip__weights_put_text(struct weights_writer *w, const char *key, const char *value);
 enum glip_status glip__weights_put_ints(struct weights_writer *w, const char *key, const int64_t *values, size_t count);
 enum glip_status glip__weights_put_texts(struct weights_writer *w, const char *key, const struct weights_text *values,
-										 size_t count);
+                                         size_t count);
 /* Declares a tensor (data NULL, shape and dtype set). Errors: LIMIT (name of 64 bytes and more), NOMEM. */
 enum glip_status glip__weights_declare(struct weights_writer *w, const char *name, const struct tensor *t,
-									   struct glip_error *err);
+                                       struct glip_error *err);
 /* Writes the next declared tensor's data. */
 enum glip_status glip__weights_write(struct weights_writer *w, const void *data, struct glip_error *err);
 /* Fills in the checksum, syncs, renames into place. */

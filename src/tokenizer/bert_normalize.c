@@ -28,15 +28,14 @@ enum kind { KIND_PLAIN, KIND_REMOVED, KIND_ACCENT, KIND_PUNCTUATION };
 static bool is_newer_than_unicode_8(uint32_t c)
 {
 	static const uint32_t ranges[][2] = {
-	        {0x061D, 0x061D}, {0x07FD, 0x07FD}, {0x0890, 0x08E2}, {0x09FD, 0x09FE}, {0x0A76, 0x0A76},
-	        {0x0AFA, 0x0AFF}, {0x0B55, 0x0B55}, {0x0C04, 0x0C3C}, {0x0C77, 0x0C77}, {0x0C84, 0x0C84},
-	        {0x0D00, 0x0D00}, {0x0D3B, 0x0D3C}, {0x0D81, 0x0D81}, {0x0EBA, 0x0EBA}, {0x180F, 0x1886},
-	        {0x1ABF, 0x1ACE}, {0x1B7D, 0x1B7E}, {0x1DF6, 0x1DFB}, {0x2E43, 0x2E5D}, {0xA82C, 0xA82C},
-	        {0xA8C5, 0xA8C5}, {0xA8FF, 0xA8FF}, {0xA9BD, 0xA9BD}, {0x10D24, 0x10F89}, {0x11070, 0x11074},
-	        {0x110C2, 0x110CD}, {0x111CF, 0x111CF}, {0x1123E, 0x1123E}, {0x1133B, 0x1133B},
-	        {0x11438, 0x1145E}, {0x11660, 0x1166C}, {0x116B9, 0x116B9}, {0x1182F, 0x11FFF},
-	        {0x12FF1, 0x13438}, {0x16E97, 0x16F4F}, {0x16FE2, 0x16FE4}, {0x1CF00, 0x1CF46},
-	        {0x1E000, 0x1E2EF}, {0x1E944, 0x1E95F},
+		{0x061D, 0x061D},   {0x07FD, 0x07FD},   {0x0890, 0x08E2},   {0x09FD, 0x09FE},   {0x0A76, 0x0A76},
+		{0x0AFA, 0x0AFF},   {0x0B55, 0x0B55},   {0x0C04, 0x0C3C},   {0x0C77, 0x0C77},   {0x0C84, 0x0C84},
+		{0x0D00, 0x0D00},   {0x0D3B, 0x0D3C},   {0x0D81, 0x0D81},   {0x0EBA, 0x0EBA},   {0x180F, 0x1886},
+		{0x1ABF, 0x1ACE},   {0x1B7D, 0x1B7E},   {0x1DF6, 0x1DFB},   {0x2E43, 0x2E5D},   {0xA82C, 0xA82C},
+		{0xA8C5, 0xA8C5},   {0xA8FF, 0xA8FF},   {0xA9BD, 0xA9BD},   {0x10D24, 0x10F89}, {0x11070, 0x11074},
+		{0x110C2, 0x110CD}, {0x111CF, 0x111CF}, {0x1123E, 0x1123E}, {0x1133B, 0x1133B}, {0x11438, 0x1145E},
+		{0x11660, 0x1166C}, {0x116B9, 0x116B9}, {0x1182F, 0x11FFF}, {0x12FF1, 0x13438}, {0x16E97, 0x16F4F},
+		{0x16FE2, 0x16FE4}, {0x1CF00, 0x1CF46}, {0x1E000, 0x1E2EF}, {0x1E944, 0x1E95F},
 	};
 	if (c < ranges[0][0])
 		return false;
@@ -69,20 +68,16 @@ static enum kind kind_of(uint32_t c)
 	switch (utf8proc_category((utf8proc_int32_t)c)) {
 	case UTF8PROC_CATEGORY_CC:
 	case UTF8PROC_CATEGORY_CF:
-	case UTF8PROC_CATEGORY_CO:
-		return KIND_REMOVED;
-	case UTF8PROC_CATEGORY_MN:
-		return KIND_ACCENT;
+	case UTF8PROC_CATEGORY_CO: return KIND_REMOVED;
+	case UTF8PROC_CATEGORY_MN: return KIND_ACCENT;
 	case UTF8PROC_CATEGORY_PC:
 	case UTF8PROC_CATEGORY_PD:
 	case UTF8PROC_CATEGORY_PS:
 	case UTF8PROC_CATEGORY_PE:
 	case UTF8PROC_CATEGORY_PI:
 	case UTF8PROC_CATEGORY_PF:
-	case UTF8PROC_CATEGORY_PO:
-		return KIND_PUNCTUATION;
-	default:
-		return KIND_PLAIN;
+	case UTF8PROC_CATEGORY_PO: return KIND_PUNCTUATION;
+	default: return KIND_PLAIN;
 	}
 }
 
@@ -174,8 +169,8 @@ static bool decompose(struct normalizer *n, const struct text_item *item, bool i
 	enum { MOST = 32 }; /* the longest canonical decomposition has 4 */
 	utf8proc_int32_t parts[MOST];
 	int boundary = 0;
-	utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)item->code_point, parts, MOST,
-	                                                 UTF8PROC_DECOMPOSE, &boundary);
+	utf8proc_ssize_t count =
+		utf8proc_decompose_char((utf8proc_int32_t)item->code_point, parts, MOST, UTF8PROC_DECOMPOSE, &boundary);
 	if (count < 1 || count > MOST)
 		return push(n, item->code_point, item->origin, false, isolated);
 	for (utf8proc_ssize_t i = 0; i < count; i++) {

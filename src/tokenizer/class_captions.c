@@ -9,11 +9,11 @@
 
 /* One name as it stands in a caption, with the words around it. */
 struct part {
-	size_t text, length;        /* bytes in builder.text */
-	size_t name, name_length;   /* the name's bytes there */
-	int32_t points;             /* code points in all */
+	size_t text, length;          /* bytes in builder.text */
+	size_t name, name_length;     /* the name's bytes there */
+	int32_t points;               /* code points in all */
 	int32_t name_begin, name_end; /* the name's code points, counted from the part's first */
-	size_t key, key_length;     /* what two equal names share, bytes in builder.keys */
+	size_t key, key_length;       /* what two equal names share, bytes in builder.keys */
 	size_t class_index;
 };
 
@@ -147,8 +147,8 @@ static enum glip_status check_name(const struct builder *b, size_t class_index, 
 	if (name == NULL)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "class %zu of %zu: a name is NULL", class_index + 1, b->class_count);
 	if (strlen(name) > INT32_MAX / 4)
-		return glip__fail(err, GLIP_ERR_LIMIT, "class %zu of %zu: a name of %zu bytes", class_index + 1,
-		                  b->class_count, strlen(name));
+		return glip__fail(err, GLIP_ERR_LIMIT, "class %zu of %zu: a name of %zu bytes", class_index + 1, b->class_count,
+		                  strlen(name));
 	if (glip__utf8_count(name, strlen(name), &bad) < 0)
 		return glip__fail(err, GLIP_ERR_TEXT, "class %zu of %zu: a name is not UTF-8 at byte %zu", class_index + 1,
 		                  b->class_count, bad);
@@ -275,8 +275,7 @@ static bool write_caption(struct builder *b, size_t first, size_t count, struct 
 			return false;
 		if (entries != NULL) {
 			struct class_entry *entry = &entries[p->class_index];
-			entry->spans[entry->span_count++] =
-			        (struct glip_span){(int)(at + p->name_begin), (int)(at + p->name_end)};
+			entry->spans[entry->span_count++] = (struct glip_span){(int)(at + p->name_begin), (int)(at + p->name_end)};
 		}
 		at += p->points;
 		if (i + 1 == end && !b->trailing)
@@ -394,16 +393,16 @@ enum glip_status glip__class_captions_create(const struct vocabulary *vocabulary
 	if (options != NULL && options->classes_per_pass < 0)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "classes_per_pass is %d", options->classes_per_pass);
 	struct builder b = {
-	        .vocabulary = vocabulary,
-	        .max_tokens = max_tokens,
-	        .classes = classes,
-	        .class_count = count,
-	        .separator = options != NULL && options->separator != NULL ? options->separator : ". ",
-	        .prefix = options != NULL && options->prefix != NULL ? options->prefix : "",
-	        .suffix = options != NULL && options->suffix != NULL ? options->suffix : "",
-	        .trailing = options != NULL && options->trailing_separator,
-	        .per_pass = options != NULL && options->classes_per_pass > 0 ? (size_t)options->classes_per_pass : SIZE_MAX,
-	        .allocator = allocator,
+		.vocabulary = vocabulary,
+		.max_tokens = max_tokens,
+		.classes = classes,
+		.class_count = count,
+		.separator = options != NULL && options->separator != NULL ? options->separator : ". ",
+		.prefix = options != NULL && options->prefix != NULL ? options->prefix : "",
+		.suffix = options != NULL && options->suffix != NULL ? options->suffix : "",
+		.trailing = options != NULL && options->trailing_separator,
+		.per_pass = options != NULL && options->classes_per_pass > 0 ? (size_t)options->classes_per_pass : SIZE_MAX,
+		.allocator = allocator,
 	};
 	struct buf *const bufs[] = {&b.text, &b.keys, &b.parts, &b.first_part, &b.estimate, &b.caption};
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)

@@ -17,7 +17,7 @@ struct class_captions {
 		char *name;
 		struct glip_span *spans;
 		size_t span_count;
-	} *classes;
+	} * classes;
 	size_t class_count;
 	const struct glip_allocator *allocator;
 };

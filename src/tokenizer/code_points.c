@@ -22,10 +22,8 @@ bool glip__is_word(uint32_t c)
 	case UTF8PROC_CATEGORY_LO:
 	case UTF8PROC_CATEGORY_ND:
 	case UTF8PROC_CATEGORY_NL:
-	case UTF8PROC_CATEGORY_NO:
-		return true;
-	default:
-		return c == '_';
+	case UTF8PROC_CATEGORY_NO: return true;
+	default: return c == '_';
 	}
 }
 
@@ -49,19 +47,19 @@ bool glip__is_mark(uint32_t c)
 bool glip__is_unspaced_script(uint32_t c)
 {
 	static const uint32_t ranges[][2] = {
-	        {0x0E00, 0x0EFF},   /* Thai, Lao */
-	        {0x1000, 0x109F},   /* Myanmar */
-	        {0x1780, 0x17FF},   /* Khmer */
-	        {0x2E80, 0x2FDF},   /* CJK and Kangxi radicals */
-	        {0x3005, 0x3007},   /* ideographic iteration mark, closing mark, zero */
-	        {0x3040, 0x30FF},   /* Hiragana, Katakana */
-	        {0x31F0, 0x31FF},   /* Katakana extensions */
-	        {0x3400, 0x4DBF},   /* CJK extension A */
-	        {0x4E00, 0x9FFF},   /* CJK */
-	        {0xF900, 0xFAFF},   /* CJK compatibility */
-	        {0xFF66, 0xFF9F},   /* half-width Katakana */
-	        {0x1AFF0, 0x1B16F}, /* Kana extensions */
-	        {0x20000, 0x3FFFF}, /* further CJK */
+		{0x0E00, 0x0EFF},   /* Thai, Lao */
+		{0x1000, 0x109F},   /* Myanmar */
+		{0x1780, 0x17FF},   /* Khmer */
+		{0x2E80, 0x2FDF},   /* CJK and Kangxi radicals */
+		{0x3005, 0x3007},   /* ideographic iteration mark, closing mark, zero */
+		{0x3040, 0x30FF},   /* Hiragana, Katakana */
+		{0x31F0, 0x31FF},   /* Katakana extensions */
+		{0x3400, 0x4DBF},   /* CJK extension A */
+		{0x4E00, 0x9FFF},   /* CJK */
+		{0xF900, 0xFAFF},   /* CJK compatibility */
+		{0xFF66, 0xFF9F},   /* half-width Katakana */
+		{0x1AFF0, 0x1B16F}, /* Kana extensions */
+		{0x20000, 0x3FFFF}, /* further CJK */
 	};
 	for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
 		if (c >= ranges[i][0] && c <= ranges[i][1])

@@ -44,7 +44,7 @@ static bool is_listed(const char *word, const char *list)
 static bool is_abbreviation(const struct text_item *items, size_t begin, size_t dot, uint32_t next)
 {
 	static const char always[] = " mr mrs ms dr prof st gen capt lt col sgt rev hon mt ft vs approx fig figs vol pp ca "
-	                             "cf e.g i.e oz lb lbs sq ";
+								 "cf e.g i.e oz lb lbs sq ";
 	static const char but_before_capitals[] = " etc inc ltd co corp jr sr al est ave blvd dept ed eds ";
 	char word[12];
 	size_t first = dot, inner_dots = 0, digits = 0;
@@ -113,10 +113,8 @@ static bool is_case_ignorable(uint32_t c)
 	case UTF8PROC_CATEGORY_ME:
 	case UTF8PROC_CATEGORY_CF:
 	case UTF8PROC_CATEGORY_LM:
-	case UTF8PROC_CATEGORY_SK:
-		return true;
-	default:
-		return is_one_of(c, "'.:") || c == 0xB7 || c == 0x2018 || c == 0x2019 || c == 0x2024 || c == 0x2027;
+	case UTF8PROC_CATEGORY_SK: return true;
+	default: return is_one_of(c, "'.:") || c == 0xB7 || c == 0x2018 || c == 0x2019 || c == 0x2024 || c == 0x2027;
 	}
 }
 
@@ -131,8 +129,7 @@ static bool is_final_sigma(const struct text_item *items, size_t count, size_t a
 	       (after == count || !glip__is_cased(items[after].code_point));
 }
 
-enum glip_status glip__lower_case(const struct text_item *items, size_t count, struct buf *out,
-                                  struct glip_error *err)
+enum glip_status glip__lower_case(const struct text_item *items, size_t count, struct buf *out, struct glip_error *err)
 {
 	bool ok = glip__buf_reserve(out, count * sizeof *items);
 	for (size_t i = 0; i < count && ok; i++) {

@@ -11,7 +11,6 @@ size_t glip__sentence_end(const struct text_item *items, size_t count, size_t be
 
 /* Appends the lower-case form of the items as Python's str.lower() gives it: final sigma, and a dotted capital I as two
  * characters of the same origin. Errors: NOMEM. */
-enum glip_status glip__lower_case(const struct text_item *items, size_t count, struct buf *out,
-                                  struct glip_error *err);
+enum glip_status glip__lower_case(const struct text_item *items, size_t count, struct buf *out, struct glip_error *err);
 
 #endif

@@ -56,13 +56,12 @@ static bool lay_out(struct tagger *t, const uint8_t *at, size_t left)
 {
 	const uint8_t *tag_text = NULL, *word_text = NULL;
 	size_t index_count = t->feature_count / ROWS_PER_INDEX + (t->feature_count % ROWS_PER_INDEX != 0);
-	bool fits = take(&at, &left, t->tag_count, 4, &t->tag_offsets) &&
-	            take(&at, &left, t->word_count, 4, &t->word_offsets) &&
-	            take(&at, &left, index_count, 4, &t->row_index) && take(&at, &left, t->feature_count, 4, &t->keys) &&
-	            take(&at, &left, t->known_count, 3, &t->known) &&
-	            take(&at, &left, t->feature_count, 1, &t->row_counts) &&
-	            take(&at, &left, t->weight_count, 3, &t->weights) && take(&at, &left, t->tag_bytes, 1, &tag_text) &&
-	            take(&at, &left, t->word_bytes, 1, &word_text);
+	bool fits =
+		take(&at, &left, t->tag_count, 4, &t->tag_offsets) && take(&at, &left, t->word_count, 4, &t->word_offsets) &&
+		take(&at, &left, index_count, 4, &t->row_index) && take(&at, &left, t->feature_count, 4, &t->keys) &&
+		take(&at, &left, t->known_count, 3, &t->known) && take(&at, &left, t->feature_count, 1, &t->row_counts) &&
+		take(&at, &left, t->weight_count, 3, &t->weights) && take(&at, &left, t->tag_bytes, 1, &tag_text) &&
+		take(&at, &left, t->word_bytes, 1, &word_text);
 	t->tag_text = (const char *)tag_text;
 	t->word_text = (const char *)word_text;
 	return fits && left == 0;
@@ -147,10 +146,10 @@ static int32_t find_word(const struct tagger *t, const char *text, size_t length
 static bool is_any_digit(uint32_t c)
 {
 	static const uint32_t others[][2] = {
-	        {0x00B2, 0x00B3}, {0x00B9, 0x00B9}, {0x1369, 0x1371}, {0x19DA, 0x19DA}, {0x2070, 0x2070},
-	        {0x2074, 0x2079}, {0x2080, 0x2089}, {0x2460, 0x2468}, {0x2474, 0x247C}, {0x2488, 0x2490},
-	        {0x24EA, 0x24EA}, {0x24F5, 0x24FD}, {0x24FF, 0x24FF}, {0x2776, 0x277E}, {0x2780, 0x2788},
-	        {0x278A, 0x2792}, {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A},
+		{0x00B2, 0x00B3}, {0x00B9, 0x00B9},   {0x1369, 0x1371},   {0x19DA, 0x19DA},   {0x2070, 0x2070},
+		{0x2074, 0x2079}, {0x2080, 0x2089},   {0x2460, 0x2468},   {0x2474, 0x247C},   {0x2488, 0x2490},
+		{0x24EA, 0x24EA}, {0x24F5, 0x24FD},   {0x24FF, 0x24FF},   {0x2776, 0x277E},   {0x2780, 0x2788},
+		{0x278A, 0x2792}, {0x10A40, 0x10A43}, {0x10E60, 0x10E68}, {0x11052, 0x1105A}, {0x1F100, 0x1F10A},
 	};
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
 		if (c >= others[i][0] && c <= others[i][1])
@@ -250,7 +249,7 @@ static void add_feature(const struct tagger *t, enum template template, uint32_t
 {
 	uint32_t row = 0;
 	if (word == NO_WORD ||
-	    !find_feature(t, (uint32_t)template << 28 | tag_b << 22 | tag_a << 16 | (uint32_t)word, &row))
+	    !find_feature(t, (uint32_t) template << 28 | tag_b << 22 | tag_a << 16 | (uint32_t)word, &row))
 		return;
 	uint64_t at = read_u32(t->row_index + 4 * (size_t)(row / ROWS_PER_INDEX));
 	for (uint32_t i = row - row % ROWS_PER_INDEX; i < row; i++)

@@ -354,8 +354,8 @@ static bool add_word(const struct text_item *items, size_t count, struct buf *te
 	return glip__buf_append(text, "", 1) && glip__buf_append(words, &word, sizeof word);
 }
 
-enum glip_status glip__treebank_split(const struct text_item *items, size_t count, struct buf *text,
-                                      struct buf *words, struct glip_error *err)
+enum glip_status glip__treebank_split(const struct text_item *items, size_t count, struct buf *text, struct buf *words,
+                                      struct glip_error *err)
 {
 	struct passes p = {.failed = false};
 	p.from.allocator = p.to.allocator = text->allocator;

@@ -12,7 +12,7 @@ struct treebank_word {
 
 /* Cuts one sentence. Appends the words' bytes to *text and struct treebank_word to *words. The items are lower case.
  * Time is linear in count. Errors: NOMEM. */
-enum glip_status glip__treebank_split(const struct text_item *items, size_t count, struct buf *text,
-                                      struct buf *words, struct glip_error *err);
+enum glip_status glip__treebank_split(const struct text_item *items, size_t count, struct buf *text, struct buf *words,
+                                      struct glip_error *err);
 
 #endif

@@ -76,7 +76,7 @@ static enum glip_status fill(struct vocabulary *v, struct glip_error *err)
 		struct text_view name = {glip__special_name((enum special_token)k), 0};
 		name.length = strlen(name.text);
 		v->special[k] =
-		        glip__vocabulary_find(v, glip__hash_step(glip__hash_start(), name.text, name.length), none, name);
+			glip__vocabulary_find(v, glip__hash_step(glip__hash_start(), name.text, name.length), none, name);
 		if (v->special[k] < 0)
 			return glip__fail(err, GLIP_ERR_MODEL, "the vocabulary lacks %s", name.text);
 	}

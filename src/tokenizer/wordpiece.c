@@ -131,8 +131,8 @@ static enum glip_status encode_text(struct encoder *e, struct glip_error *err)
 }
 
 enum glip_status glip__wordpiece_encode(const struct vocabulary *vocabulary, const char *text, size_t length,
-                                        size_t max_tokens, const struct glip_allocator *allocator,
-                                        struct encoding *out, struct glip_error *err)
+                                        size_t max_tokens, const struct glip_allocator *allocator, struct encoding *out,
+                                        struct glip_error *err)
 {
 	memset(out, 0, sizeof *out);
 	struct buf items = {.allocator = allocator};

@@ -38,8 +38,8 @@ struct encoding {
 /* An empty text gives [CLS] [SEP]. max_tokens is at least 2. Errors: TEXT (not UTF-8: byte offset named), LIMIT (more
  * than INT32_MAX bytes), NOMEM. */
 enum glip_status glip__wordpiece_encode(const struct vocabulary *vocabulary, const char *text, size_t length,
-                                        size_t max_tokens, const struct glip_allocator *allocator,
-                                        struct encoding *out, struct glip_error *err);
+                                        size_t max_tokens, const struct glip_allocator *allocator, struct encoding *out,
+                                        struct glip_error *err);
 void glip__encoding_free(struct encoding *encoding);
 
 #endif

@@ -57,7 +57,7 @@ static void test_full_size(void **state)
 
 int main(void)
 {
-	static char *cases[] = {"mini-t-classes", "mini-t-coco80", "mini-t-phrases", "mini-l-classes",
+	static char *cases[] = {"mini-t-classes", "mini-t-coco80",  "mini-t-phrases", "mini-l-classes",
 	                        "glip-t-classes", "glip-t-phrases", "glip-a-coco80"};
 	const struct CMUnitTest tests[] = {
 		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},

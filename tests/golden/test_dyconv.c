@@ -102,8 +102,8 @@ static void test_bad_groups(void **state)
 
 int main(void)
 {
-	static char *cases[] = {"mini-t-classes", "mini-t-coco80", "mini-t-phrases", "mini-t-portrait", "mini-l-classes",
-	                        "mini-a-classes"};
+	static char *cases[] = {"mini-t-classes",  "mini-t-coco80",  "mini-t-phrases",
+	                        "mini-t-portrait", "mini-l-classes", "mini-a-classes"};
 	const struct CMUnitTest tests[] = {
 		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},
 		{.name = "mini-t-coco80", .test_func = test_reference, .initial_state = cases[1]},

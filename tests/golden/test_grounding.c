@@ -34,7 +34,9 @@ static void run(const struct grounding_head *m, struct ops *ops, const struct he
 		const struct feature_map *map = &maps->levels[l];
 
 		out[l] = (struct level_output){
-			.logits = logits + at * tokens, .box = box + at * 4, .centerness = centerness + at,
+			.logits = logits + at * tokens,
+			.box = box + at * 4,
+			.centerness = centerness + at,
 		};
 		assert_int_equal(glip__grounding_forward(m, ops, map, l, projected, token_bias, tokens, &out[l]), GLIP_OK);
 		assert_int_equal(out[l].height, map->height);
@@ -130,8 +132,8 @@ static void test_small(void **state)
 	open_small(&e, &m, &maps);
 	run(&m, &e.ops, &maps, small_head_tensor(&e, "bert.text", SMALL_TOKENS * SMALL_HIDDEN), SMALL_TOKENS, out);
 	const int64_t n = maps.positions;
-	const double logits = relative_error(out[0].logits, small_head_tensor(&e, "out.logits", n * SMALL_TOKENS),
-	                                     n * SMALL_TOKENS);
+	const double logits =
+		relative_error(out[0].logits, small_head_tensor(&e, "out.logits", n * SMALL_TOKENS), n * SMALL_TOKENS);
 	const double box = relative_error(out[0].box, small_head_tensor(&e, "out.box", n * 4), n * 4);
 	const double centerness = relative_error(out[0].centerness, small_head_tensor(&e, "out.centerness", n), n);
 	printf("  logits %.2e, box %.2e, centerness %.2e\n", logits, box, centerness);
@@ -176,8 +178,8 @@ static void test_limits(void **state)
 
 int main(void)
 {
-	static char *cases[] = {"mini-t-classes", "mini-t-coco80", "mini-t-phrases", "mini-t-portrait", "mini-l-classes",
-	                        "mini-a-classes"};
+	static char *cases[] = {"mini-t-classes",  "mini-t-coco80",  "mini-t-phrases",
+	                        "mini-t-portrait", "mini-l-classes", "mini-a-classes"};
 	const struct CMUnitTest tests[] = {
 		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},
 		{.name = "mini-t-coco80", .test_func = test_reference, .initial_state = cases[1]},

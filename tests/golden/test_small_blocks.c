@@ -37,8 +37,8 @@ static void compare_one(const struct small *m, const char *tensor, const struct 
 
 	snprintf(path, sizeof path, "tests/data/blocks/%s/%s.npy", m->config.name, tensor);
 	assert_true(npy_read(path, &wanted));
-	assert_true(compare_map(tensor, &wanted, map->data, map->height, map->width, map->channels,
-	                        tolerance) <= tolerance);
+	assert_true(compare_map(tensor, &wanted, map->data, map->height, map->width, map->channels, tolerance) <=
+	            tolerance);
 	npy_free(&wanted);
 }
 

@@ -58,7 +58,7 @@ static void test_full_size(void **state)
 int main(void)
 {
 	static char *cases[] = {"mini-t-classes", "mini-t-portrait", "mini-a-classes", "mini-l-classes",
-	                        "glip-t-classes", "glip-t-phrases", "glip-a-coco80"};
+	                        "glip-t-classes", "glip-t-phrases",  "glip-a-coco80"};
 	const struct CMUnitTest tests[] = {
 		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},
 		{.name = "mini-t-portrait", .test_func = test_reference, .initial_state = cases[1]},

@@ -12,8 +12,8 @@ struct sizes {
 enum feature { DENSE, ROWS, TAPS, BLEND, FEATURES };
 enum { OPTIONS = 10 };
 
-/* Inputs uniform in +-1, k products summed in order: the partial sum at step p is about sqrt(p) / 3, each addition rounds
- * it by 2.4e-8, so the error is about 6e-9 k; ten times that, and a little for what comes after the sum. */
+/* Inputs uniform in +-1, k products summed in order: the partial sum at step p is about sqrt(p) / 3, each addition
+ * rounds it by 2.4e-8, so the error is about 6e-9 k; ten times that, and a little for what comes after the sum. */
 static double sum_error(double k)
 {
 	return 2e-6 + 6e-8 * k;

@@ -1,4 +1,5 @@
-/* Products on bfloat16 and 8-bit integers: how rows are narrowed, and products of narrowed rows against sums in double. */
+/* Products on bfloat16 and 8-bit integers: how rows are narrowed, and products of narrowed rows against sums in double.
+ *  */
 #include "product_case.h"
 
 static struct arena arena;

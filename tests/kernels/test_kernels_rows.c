@@ -1,7 +1,8 @@
 /* Row and element kernels of every instruction set against plain C. */
 #include "kernel_case.h"
 
-static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 27, 31, 32, 33, 49, 63, 65, 96, 144, 255, 256, 257, 768};
+static const size_t sizes[] = {1,  2,  3,  4,  5,  7,  8,  9,   12,  15,  16,  17, 27,
+                               31, 32, 33, 49, 63, 65, 96, 144, 255, 256, 257, 768};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* Sums in float over up to 768 values of order 1: a few units in the last place of the largest term. */
@@ -9,7 +10,8 @@ static void layer_norm(const struct kernels *k)
 {
 	for (int s = 0; s < SIZES; s++) {
 		size_t n = sizes[s];
-		float *x = guarded_random(n, 3), *w = guarded_random(n, 1), *b = guarded_random(n, 1), *y = guarded(n), *z = guarded(n);
+		float *x = guarded_random(n, 3), *w = guarded_random(n, 1), *b = guarded_random(n, 1), *y = guarded(n),
+			  *z = guarded(n);
 		for (size_t i = 0; i < n; i++)
 			x[i] += 2;
 		glip__layer_norm__ref(x, n, w, b, 1e-5F, y);
@@ -51,7 +53,10 @@ static void score_softmax(const struct kernels *k)
 			region[i] = (uint8_t)(random_bits() % 3);
 		region[n / 2] = 2;
 		struct score_row row = {
-			.scale = 0.3F, .clamp = s & 1 ? 2.5F : 0, .bias = s & 2 ? bias : NULL, .region = s & 4 ? region : NULL,
+			.scale = 0.3F,
+			.clamp = s & 1 ? 2.5F : 0,
+			.bias = s & 2 ? bias : NULL,
+			.region = s & 4 ? region : NULL,
 			.own_region = 2,
 		};
 		glip__score_softmax__ref(&row, y, n);
@@ -161,8 +166,17 @@ static void dyrelu(const struct kernels *k)
 		for (int i = 0; i < 15; i++)
 			v[i] = guarded_random(2 * n, 1);
 		struct dyrelu_sum d = {
-			.sources = s % 3 + 1, .source = {v[0], v[1], v[2]}, .scale = {v[3], v[4], v[5]}, .shift = v[6],
-			.a1 = v[7], .b1 = v[8], .a2 = v[9], .b2 = v[10], .rows = 2, .channels = (int64_t)n, .out = v[11],
+			.sources = s % 3 + 1,
+			.source = {v[0], v[1], v[2]},
+			.scale = {v[3], v[4], v[5]},
+			.shift = v[6],
+			.a1 = v[7],
+			.b1 = v[8],
+			.a2 = v[9],
+			.b2 = v[10],
+			.rows = 2,
+			.channels = (int64_t)n,
+			.out = v[11],
 		};
 		k->dyrelu_row(&d, 1);
 		d.out = v[12];

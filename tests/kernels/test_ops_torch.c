@@ -48,7 +48,12 @@ static void rows(const struct kernels *k)
 
 	x = load("element.x");
 	float *y = guarded((size_t)x.count), one = 1;
-	struct gemm g = {.m = x.count, .n = 1, .k = 1, .a = {x.data, 1, NULL, 0, NULL}, .b = {.data = &one, .rows = 1, .cols = 1}, .c = y,
+	struct gemm g = {.m = x.count,
+	                 .n = 1,
+	                 .k = 1,
+	                 .a = {x.data, 1, NULL, 0, NULL},
+	                 .b = {.data = &one, .rows = 1, .cols = 1},
+	                 .c = y,
 	                 .act = ACT_GELU};
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
 	expect(k, "element.gelu", y, 1.2e-6); /* of |x| up to 9, times the 1.3e-7 that float GELU is good to */
@@ -97,14 +102,29 @@ static void convolution(const struct kernels *k, int stride)
 	expect(k, name, y, 1e-5);
 
 	struct deform_points d = {
-		.height = 9, .width = 7, .out_height = (int)offset.shape[0], .out_width = (int)offset.shape[1], .stride = stride,
-		.offset = offset.data, .modulation = modulation.data, .offset_row = 18, .offset_step = 1, .modulation_row = 9,
-		.modulation_step = 1, .index = index, .blend = blend,
+		.height = 9,
+		.width = 7,
+		.out_height = (int)offset.shape[0],
+		.out_width = (int)offset.shape[1],
+		.stride = stride,
+		.offset = offset.data,
+		.modulation = modulation.data,
+		.offset_row = 18,
+		.offset_step = 1,
+		.modulation_row = 9,
+		.modulation_step = 1,
+		.index = index,
+		.blend = blend,
 	};
 	assert_int_equal(glip__deform_points(&ops, &d), GLIP_OK);
 	struct gemm g = {
-		.m = (int64_t)points, .n = w.shape[0], .k = w.shape[1], .a = {x.data, 6, index, 9, blend}, .b = weight,
-		.bias = b.data, .c = y,
+		.m = (int64_t)points,
+		.n = w.shape[0],
+		.k = w.shape[1],
+		.a = {x.data, 6, index, 9, blend},
+		.b = weight,
+		.bias = b.data,
+		.c = y,
 	};
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
 	snprintf(name, sizeof name, "deform.y%d", stride);
@@ -149,8 +169,19 @@ static void attention(const struct kernels *k)
 	for (int i = 0; i < 3 * 49; i++)
 		regions[i] = (uint8_t)region.data[i];
 	struct attention a = {
-		.batch = 3, .tokens = 49, .heads = 2, .head_dim = 8, .q = qkv.data, .k = qkv.data + 16, .v = qkv.data + 32,
-		.ld = 48, .out = y, .ld_out = 16, .scale = 0.35355339F, .bias = bias.data, .region = regions,
+		.batch = 3,
+		.tokens = 49,
+		.heads = 2,
+		.head_dim = 8,
+		.q = qkv.data,
+		.k = qkv.data + 16,
+		.v = qkv.data + 32,
+		.ld = 48,
+		.out = y,
+		.ld_out = 16,
+		.scale = 0.35355339F,
+		.bias = bias.data,
+		.region = regions,
 	};
 	assert_int_equal(glip__attention(&ops, &a), GLIP_OK);
 	expect(k, "attention.y", y, 2e-6);
@@ -216,8 +247,8 @@ static void test_cancel(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows), cmocka_unit_test(test_group_norm), cmocka_unit_test(test_convolution),
-		cmocka_unit_test(test_upsampling), cmocka_unit_test(test_attention), cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_rows),       cmocka_unit_test(test_group_norm), cmocka_unit_test(test_convolution),
+		cmocka_unit_test(test_upsampling), cmocka_unit_test(test_attention),  cmocka_unit_test(test_cancel),
 	};
 	seed_random(argc, argv);
 	glip__arena_init(&arena, &glip__default_allocator);

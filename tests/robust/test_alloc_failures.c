@@ -1,5 +1,5 @@
-/* Every allocation of every operation fails in turn, once and from then on: the status is GLIP_ERR_NOMEM, nothing leaks,
- * and the next call on the same objects gives the same bits. */
+/* Every allocation of every operation fails in turn, once and from then on: the status is GLIP_ERR_NOMEM, nothing
+ * leaks, and the next call on the same objects gives the same bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -118,7 +118,8 @@ static enum glip_status prompt_classes(struct world *w, uint64_t *digest, struct
 
 static enum glip_status prompt_class_list(struct world *w, uint64_t *digest, struct glip_error *err)
 {
-	static const char *const cat[] = {"cat", "kitten"}, *const dog[] = {"dog"}, *const bird[] = {"bird", "birds", "the bird"};
+	static const char *const cat[] = {"cat", "kitten"}, *const dog[] = {"dog"},
+							 *const bird[] = {"bird", "birds", "the bird"};
 	const struct glip_class classes[] = {
 		{.names = cat, .name_count = 2},
 		{.names = dog, .name_count = 1, .prefix = "a photo of ", .flags = GLIP_LABEL_NEGATIVE},
@@ -142,7 +143,7 @@ static enum glip_status prompt_caption(struct world *w, uint64_t *digest, struct
 	glip_prompt_options_init(&o);
 	o.merge_phrases = 1;
 	enum glip_status status =
-	        glip_prompt_caption(w->session, "The red cat and a dog on the mat. The red cat's zebra.", &o, &p, err);
+		glip_prompt_caption(w->session, "The red cat and a dog on the mat. The red cat's zebra.", &o, &p, err);
 	return take_prompt(status, p, digest);
 }
 
@@ -160,8 +161,9 @@ static enum glip_status prompt_labels(struct world *w, uint64_t *digest, struct 
 static enum glip_status find_phrases(struct world *w, uint64_t *digest, struct glip_error *err)
 {
 	struct glip_phrases *p = POISON(struct glip_phrases);
-	enum glip_status status = glip_phrases_create("Two men's \"old\" cars, 3.5 miles away! I can't see the traffic lights.",
-	                                              &w->probe.allocator, &p, err);
+	enum glip_status status =
+		glip_phrases_create("Two men's \"old\" cars, 3.5 miles away! I can't see the traffic lights.",
+	                        &w->probe.allocator, &p, err);
 	size_t count;
 
 	if (status != GLIP_OK) {
@@ -273,9 +275,14 @@ static enum glip_status draw(struct world *w, uint64_t *digest, struct glip_erro
 static enum glip_status convert(struct world *w, uint64_t *digest, struct glip_error *err)
 {
 	struct convert_options o = {
-		.in = w->checkpoint.path, .out = w->written.path, .settings = {tiny_settings, TINY_SETTINGS},
-		.vocab = tiny_vocabulary, .vocab_size = strlen(tiny_vocabulary), .vocab_name = "vocabulary",
-		.type = DTYPE_BF16, .allocator = &w->probe.allocator,
+		.in = w->checkpoint.path,
+		.out = w->written.path,
+		.settings = {tiny_settings, TINY_SETTINGS},
+		.vocab = tiny_vocabulary,
+		.vocab_size = strlen(tiny_vocabulary),
+		.vocab_name = "vocabulary",
+		.type = DTYPE_BF16,
+		.allocator = &w->probe.allocator,
 	};
 	struct convert_summary summary;
 	enum glip_status status = convert_checkpoint(&o, &summary, err);
@@ -373,7 +380,8 @@ static void test_prompts(void **state)
 
 static void test_images(void **state)
 {
-	static const char *const images[] = {"rgb.png", "palette.png", "baseline.jpg", "progressive.jpg", "rgb.bmp", "rgb.ppm"};
+	static const char *const images[] = {"rgb.png",         "palette.png", "baseline.jpg",
+	                                     "progressive.jpg", "rgb.bmp",     "rgb.ppm"};
 	static const char *const endings[] = {".png", ".jpg"};
 	struct world *w = *state;
 

@@ -20,15 +20,29 @@
 #include "support/json.h"
 #include "support/tiny_model.h"
 
-/* ---- In front of the C library ------------------------------------------------------------------------------------ */
+/* ---- In front of the C library ----------------------------------------------------------------------------------- */
 
 enum call {
-	CALL_OPEN, CALL_READ, CALL_PREAD, CALL_MMAP, CALL_FSTAT, CALL_FSYNC, CALL_RENAME, CALL_CLOSE, CALL_FDOPEN, CALL_FWRITE,
-	CALL_FSEEK, CALL_FFLUSH, CALL_FCLOSE, CALL_THREAD, CALLS
+	CALL_OPEN,
+	CALL_READ,
+	CALL_PREAD,
+	CALL_MMAP,
+	CALL_FSTAT,
+	CALL_FSYNC,
+	CALL_RENAME,
+	CALL_CLOSE,
+	CALL_FDOPEN,
+	CALL_FWRITE,
+	CALL_FSEEK,
+	CALL_FFLUSH,
+	CALL_FCLOSE,
+	CALL_THREAD,
+	CALLS
 };
 
-static const char *const call_names[CALLS] = {"open", "read", "pread", "mmap", "fstat", "fsync", "rename", "close", "fdopen",
-                                              "fwrite", "fseek", "fflush", "fclose", "pthread_create"};
+static const char *const call_names[CALLS] = {"open",  "read",   "pread",  "mmap",          "fstat",
+                                              "fsync", "rename", "close",  "fdopen",        "fwrite",
+                                              "fseek", "fflush", "fclose", "pthread_create"};
 
 /* The nth call of `which` fails with `code`; 0: none. With code EINTR or 0 a read is only disturbed: interrupted, or of
  * one byte. */
@@ -120,17 +134,17 @@ WRAP(size_t, fwrite, (const void *data, size_t size, size_t count, FILE *stream)
 	return count;
 }
 
-WRAP(int, fseek, (FILE *stream, long offset, int origin))
+WRAP(int, fseek, (FILE * stream, long offset, int origin))
 {
 	return fails(CALL_FSEEK) ? -1 : __real_fseek(stream, offset, origin);
 }
 
-WRAP(int, fflush, (FILE *stream))
+WRAP(int, fflush, (FILE * stream))
 {
 	return fails(CALL_FFLUSH) ? EOF : __real_fflush(stream);
 }
 
-WRAP(int, fclose, (FILE *stream))
+WRAP(int, fclose, (FILE * stream))
 {
 	bool failed = fails(CALL_FCLOSE);
 	int code = errno, result = __real_fclose(stream);
@@ -144,7 +158,7 @@ WRAP(int, pthread_create,
 	return fails(CALL_THREAD) ? EAGAIN : __real_pthread_create(thread, attributes, start, argument);
 }
 
-/* ---- Operations --------------------------------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------------------------------- */
 
 struct world {
 	struct scratch_file model_file, checkpoint, written;
@@ -253,8 +267,13 @@ static enum glip_status draw(struct world *w, uint64_t *digest, struct glip_erro
 static enum glip_status convert(struct world *w, uint64_t *digest, struct glip_error *err)
 {
 	struct convert_options o = {
-		.in = w->checkpoint.path, .out = w->written.path, .settings = {tiny_settings, TINY_SETTINGS},
-		.vocab = tiny_vocabulary, .vocab_size = strlen(tiny_vocabulary), .vocab_name = "vocabulary", .type = DTYPE_F32,
+		.in = w->checkpoint.path,
+		.out = w->written.path,
+		.settings = {tiny_settings, TINY_SETTINGS},
+		.vocab = tiny_vocabulary,
+		.vocab_size = strlen(tiny_vocabulary),
+		.vocab_name = "vocabulary",
+		.type = DTYPE_F32,
 	};
 	struct convert_summary summary;
 
@@ -286,7 +305,8 @@ static int harmless(enum call which, int code, int failures)
 	return which == CALL_OPEN || which == CALL_FSYNC ? 1 : 0;
 }
 
-static void fail_calls(struct world *w, operation op, const char *name, enum call which, int code, enum glip_status expected)
+static void fail_calls(struct world *w, operation op, const char *name, enum call which, int code,
+                       enum glip_status expected)
 {
 	struct glip_error err = {0};
 	uint64_t right = 0, digest;
@@ -315,14 +335,16 @@ static void fail_calls(struct world *w, operation op, const char *name, enum cal
 	if (passed > harmless(which, code, failures))
 		fail_msg("%s: %d failures of %s were not noticed", name, passed, call_names[which]);
 	if (failures > 0)
-		printf("           %-14s %-14s %3d failures of which %d do no harm\n", name, call_names[which], failures, passed);
+		printf("           %-14s %-14s %3d failures of which %d do no harm\n", name, call_names[which], failures,
+		       passed);
 }
 
 static void fail_everything(struct world *w, operation op, const char *name)
 {
 	for (int which = 0; which < CALLS; which++)
 		if (which != CALL_THREAD)
-			fail_calls(w, op, name, (enum call)which, which == CALL_FWRITE || which == CALL_FFLUSH ? ENOSPC : EIO, GLIP_ERR_IO);
+			fail_calls(w, op, name, (enum call)which, which == CALL_FWRITE || which == CALL_FFLUSH ? ENOSPC : EIO,
+			           GLIP_ERR_IO);
 	for (int which = CALL_READ; which <= CALL_PREAD; which++) {
 		fail_calls(w, op, name, (enum call)which, EINTR, GLIP_ERR_IO);
 		fail_calls(w, op, name, (enum call)which, 0, GLIP_ERR_IO);

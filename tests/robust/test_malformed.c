@@ -1,5 +1,5 @@
-/* Model files one bit or one byte away from a good one: a status and a message, or a model that grounds; within a second
- * and 256 MB. */
+/* Model files one bit or one byte away from a good one: a status and a message, or a model that grounds; within a
+ * second and 256 MB. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,8 +89,8 @@ static enum glip_status load(struct world *w, const char *what, size_t at, bool 
 
 static void summary(struct world *w, const char *what)
 {
-	printf("           %-12s %6ld refused, %6ld load; slowest %.3f s, most memory %.1f MB\n", what, w->refused, w->loaded,
-	       w->slowest, (double)w->probe.peak / (1 << 20));
+	printf("           %-12s %6ld refused, %6ld load; slowest %.3f s, most memory %.1f MB\n", what, w->refused,
+	       w->loaded, w->slowest, (double)w->probe.peak / (1 << 20));
 	assert_true(w->slowest < 1);
 	assert_true(w->probe.peak < MEMORY);
 }
@@ -223,7 +223,10 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_truncated), TEST(test_bit_flips), TEST(test_wild_weights), TEST(test_nothing_found),
+		TEST(test_truncated),
+		TEST(test_bit_flips),
+		TEST(test_wild_weights),
+		TEST(test_nothing_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -253,7 +253,8 @@ static void test_stop_at_full_size(void **state)
 		skip();
 	vocab = test_vocab_load();
 	for (size_t i = 0; i < vocab.count; i++)
-		assert_true(glip__buf_append(&words, vocab.tokens[i].text, vocab.tokens[i].length) && glip__buf_puts(&words, "\n"));
+		assert_true(glip__buf_append(&words, vocab.tokens[i].text, vocab.tokens[i].length) &&
+		            glip__buf_puts(&words, "\n"));
 	scratch_file_new(&file);
 	assert_true(rule_model_write(file.path, rule_variant("glip-t"), 1, words.data));
 	must(glip_model_load(file.path, NULL, &model, &err), &err);
@@ -278,8 +279,8 @@ static void test_stop_at_full_size(void **state)
 		if (status == GLIP_OK) /* the machine was faster this time */
 			continue;
 		assert_int_equal(status, GLIP_ERR_CANCELLED);
-		printf("           wanted at %6.0f ms of %.0f: %5.1f ms of work, returned %5.1f ms later\n", whole * i / MOMENTS, whole,
-		       work, late);
+		printf("           wanted at %6.0f ms of %.0f: %5.1f ms of work, returned %5.1f ms later\n",
+		       whole * i / MOMENTS, whole, work, late);
 		worst = work > worst ? work : worst;
 	}
 	/* Other programs may hold the processors meanwhile: what counts is the work of all threads from the last time that

@@ -101,7 +101,10 @@ void small_head_open(struct block_env *e, int threads)
 		fail_msg("%s", e->err.message);
 	glip__arena_init(&e->arena, &glip__default_allocator);
 	e->ops = (struct ops){
-		.kernels = glip__kernels(glip__cpu_flags()), .pool = e->pool, .arena = &e->arena, .gemm = GLIP_GEMM_NATIVE,
+		.kernels = glip__kernels(glip__cpu_flags()),
+		.pool = e->pool,
+		.arena = &e->arena,
+		.gemm = GLIP_GEMM_NATIVE,
 		.err = &e->err,
 	};
 }

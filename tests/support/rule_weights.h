@@ -15,8 +15,8 @@
 
 struct rule_config {
 	const char *name;
-	int embed_dim, depths[4], heads[4], window;               /* Swin */
-	int vocab, hidden, layers, bert_heads, intermediate;      /* BERT; 512 positions, 256 tokens */
+	int embed_dim, depths[4], heads[4], window;          /* Swin */
+	int vocab, hidden, layers, bert_heads, intermediate; /* BERT; 512 positions, 256 tokens */
 	int channels, head_layers;
 	bool fusion;
 	int fusion_dim, fusion_heads, groups;

@@ -17,7 +17,7 @@ void scratch_file_new(struct scratch_file *file)
 	int fd;
 
 	snprintf(file->path, sizeof(file->path), "%s/glip-test-XXXXXX",
-			 folder != NULL && strlen(folder) < 80 ? folder : "/tmp");
+	         folder != NULL && strlen(folder) < 80 ? folder : "/tmp");
 	fd = mkstemp(file->path);
 	assert_true(fd >= 0);
 	close(fd);

@@ -11,14 +11,28 @@
 #include "convert/name_map.h"
 #include "support/rule_weights.h"
 
-const char tiny_vocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n.\n,\na\ncat\ndog\nthe\non\nmat\nred\n##s\n##ing\nbird\nand\n"
-                               "of\nphoto\ncar\nrun\n##ner\nkitten\n";
+const char tiny_vocabulary[] =
+	"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n.\n,\na\ncat\ndog\nthe\non\nmat\nred\n##s\n##ing\nbird\nand\n"
+	"of\nphoto\ncar\nrun\n##ner\nkitten\n";
 enum { TINY_VOCAB = 24 };
 
 static const struct rule_config config = {
-	.name = "tiny", .embed_dim = 4, .depths = {2, 1, 1, 1}, .heads = {1, 2, 2, 4}, .window = 3, .vocab = TINY_VOCAB,
-	.hidden = 8, .layers = 1, .bert_heads = 2, .intermediate = 16, .channels = 8, .head_layers = 1, .fusion = true,
-	.fusion_dim = 16, .fusion_heads = 8, .groups = 2,
+	.name = "tiny",
+	.embed_dim = 4,
+	.depths = {2, 1, 1, 1},
+	.heads = {1, 2, 2, 4},
+	.window = 3,
+	.vocab = TINY_VOCAB,
+	.hidden = 8,
+	.layers = 1,
+	.bert_heads = 2,
+	.intermediate = 16,
+	.channels = 8,
+	.head_layers = 1,
+	.fusion = true,
+	.fusion_dim = 16,
+	.fusion_heads = 8,
+	.groups = 2,
 };
 const char *const tiny_settings[TINY_SETTINGS] = {"bert.heads=2", "head.groups=2"};
 
@@ -55,9 +69,17 @@ static void add_tensor(struct buf *header, struct buf *data, const struct target
 void tiny_checkpoint_write(const struct scratch_file *file)
 {
 	struct model_sizes m = {
-		.embed_dim = config.embed_dim, .window = config.window, .vocab = config.vocab, .positions = 64,
-		.hidden = config.hidden, .bert_layers = config.layers, .intermediate = config.intermediate,
-		.channels = config.channels, .head_layers = config.head_layers, .fusion = true, .fusion_dim = config.fusion_dim,
+		.embed_dim = config.embed_dim,
+		.window = config.window,
+		.vocab = config.vocab,
+		.positions = 64,
+		.hidden = config.hidden,
+		.bert_layers = config.layers,
+		.intermediate = config.intermediate,
+		.channels = config.channels,
+		.head_layers = config.head_layers,
+		.fusion = true,
+		.fusion_dim = config.fusion_dim,
 	};
 	struct buf header = {.allocator = &glip__default_allocator}, data = header, all = header;
 	struct target t;

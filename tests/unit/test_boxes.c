@@ -62,8 +62,16 @@ static struct level_output read_level(const struct reference_case *c, int level)
 static struct box_options default_options(void)
 {
 	return (struct box_options){
-		.width = 320, .height = 256, .image_width = 320, .image_height = 256, .aggregation = GLIP_SCORE_MEAN,
-		.score_floor = 0.05f, .max_candidates = 1000, .nms = 0.6f, .max_detections = 100, .threshold = 0.0f,
+		.width = 320,
+		.height = 256,
+		.image_width = 320,
+		.image_height = 256,
+		.aggregation = GLIP_SCORE_MEAN,
+		.score_floor = 0.05f,
+		.max_candidates = 1000,
+		.nms = 0.6f,
+		.max_detections = 100,
+		.threshold = 0.0f,
 	};
 }
 
@@ -147,7 +155,10 @@ static void scene_open(struct scene *s)
 		const size_t positions = (size_t)h * (size_t)w;
 
 		s->levels[l] = (struct level_output){
-			h, w, calloc(positions * TOKENS, sizeof(float)), calloc(positions * 4, sizeof(float)),
+			h,
+			w,
+			calloc(positions * TOKENS, sizeof(float)),
+			calloc(positions * 4, sizeof(float)),
 			calloc(positions, sizeof(float)),
 		};
 		assert_true(s->levels[l].logits && s->levels[l].box && s->levels[l].centerness);
@@ -178,7 +189,10 @@ static void put(struct scene *s, int level, int y, int x, int token, double p)
 static const int32_t token_ids[TOKENS] = {0, 1, 2, 3};
 /* A label for each token. */
 static const struct box_label single[TOKENS] = {
-	{0, token_ids, 1}, {1, token_ids + 1, 1}, {2, token_ids + 2, 1}, {3, token_ids + 3, 1},
+	{0, token_ids, 1},
+	{1, token_ids + 1, 1},
+	{2, token_ids + 2, 1},
+	{3, token_ids + 3, 1},
 };
 
 static void collect(struct scene *s, const struct box_label *labels, size_t count)
@@ -572,8 +586,8 @@ static void test_out_of_memory(void **state)
 
 int main(void)
 {
-	static char *cases[] = {"mini-t-classes", "mini-t-coco80", "mini-t-phrases", "mini-t-portrait", "mini-l-classes",
-	                        "mini-a-classes"};
+	static char *cases[] = {"mini-t-classes",  "mini-t-coco80",  "mini-t-phrases",
+	                        "mini-t-portrait", "mini-l-classes", "mini-a-classes"};
 	const struct CMUnitTest tests[] = {
 		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},
 		{.name = "mini-t-coco80", .test_func = test_reference, .initial_state = cases[1]},

@@ -37,8 +37,8 @@ static enum glip_status create(const char *const *names, size_t count, const str
 	assert_non_null(classes);
 	for (size_t i = 0; i < count; i++)
 		classes[i] = (struct glip_class){.names = &names[i], .name_count = 1};
-	enum glip_status status = glip__class_captions_create(vocab.vocabulary, 256, classes, count, options,
-	                                                      &glip__default_allocator, out, err);
+	enum glip_status status =
+		glip__class_captions_create(vocab.vocabulary, 256, classes, count, options, &glip__default_allocator, out, err);
 	free(classes);
 	return status;
 }
@@ -116,8 +116,10 @@ static void test_simple(void **state)
 static void test_cleaning(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"bow_(weapon)", "bow_(decorative_ribbons)", "crayon (red)  box", "a__b",
-	                                    " x (1) y (2) ", "odd) (", "traffic\tlight"};
+	static const char *const names[] = {"bow_(weapon)",      "bow_(decorative_ribbons)",
+	                                    "crayon (red)  box", "a__b",
+	                                    " x (1) y (2) ",     "odd) (",
+	                                    "traffic\tlight"};
 	static const char *const clean[] = {"bow", "bow", "crayon box", "a b", "x", "odd) (", "traffic light"};
 	struct class_captions c = create_ok(names, 7, NULL);
 	for (size_t i = 0; i < 7; i++)
@@ -154,8 +156,9 @@ static char *make_names(const char **names, size_t count)
 	char *text = malloc(count * 48);
 	assert_non_null(text);
 	for (size_t i = 0; i < count; i++) {
-		static const char *const kinds[] = {"raccoon", "traffic light", "\xe7\x8c\xab", "caf\xc3\xa9",
-		                                    "x-ray (film)", "a_b", "\xf0\x9f\x90\xb6", "antidisestablishment"};
+		static const char *const kinds[] = {"raccoon",          "traffic light",       "\xe7\x8c\xab",
+		                                    "caf\xc3\xa9",      "x-ray (film)",        "a_b",
+		                                    "\xf0\x9f\x90\xb6", "antidisestablishment"};
 		names[i] = text + i * 48;
 		snprintf(text + i * 48, 48, "%s %zu", kinds[i % 8], i);
 	}
@@ -362,11 +365,15 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_simple),         cmocka_unit_test(test_cleaning),
-	        cmocka_unit_test(test_words_around),   cmocka_unit_test(test_many_names),
-	        cmocka_unit_test(test_odd_separators), cmocka_unit_test(test_faults),
-	        cmocka_unit_test(test_chunks_are_filled),
-	        cmocka_unit_test(test_reference_captions), cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_simple),
+		cmocka_unit_test(test_cleaning),
+		cmocka_unit_test(test_words_around),
+		cmocka_unit_test(test_many_names),
+		cmocka_unit_test(test_odd_separators),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_chunks_are_filled),
+		cmocka_unit_test(test_reference_captions),
+		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -15,18 +15,18 @@
 #include "tensor/weights.h"
 
 static const struct model_sizes tiny = {.embed_dim = 4,
-										.depths = {1, 2, 1, 1},
-										.heads = {1, 1, 2, 2},
-										.window = 2,
-										.vocab = 12,
-										.positions = 8,
-										.hidden = 8,
-										.bert_layers = 2,
-										.intermediate = 6,
-										.channels = 16,
-										.head_layers = 2,
-										.fusion = true,
-										.fusion_dim = 16};
+                                        .depths = {1, 2, 1, 1},
+                                        .heads = {1, 1, 2, 2},
+                                        .window = 2,
+                                        .vocab = 12,
+                                        .positions = 8,
+                                        .hidden = 8,
+                                        .bert_layers = 2,
+                                        .intermediate = 6,
+                                        .channels = 16,
+                                        .head_layers = 2,
+                                        .fusion = true,
+                                        .fusion_dim = 16};
 static const char tiny_vocab[] = "[PAD]\n[UNK]\r\n[CLS]\n[SEP]\n[MASK]\na\nb\nc\n##d\n\xC3\xA9\n.\nlast";
 static const char *const tiny_settings[] = {"bert.heads=2"};
 
@@ -140,7 +140,7 @@ static void add_tensor(struct builder *b, const struct target *t, const char *so
 	char name[256];
 
 	if ((v->without != NULL && strcmp(v->without, source) == 0) ||
-		(v->without_too != NULL && strcmp(v->without_too, source) == 0))
+	    (v->without_too != NULL && strcmp(v->without_too, source) == 0))
 		return;
 	for (int64_t i = 0; i < count; i++) {
 		float f = stored_value(t, source, i, v);
@@ -151,10 +151,10 @@ static void add_tensor(struct builder *b, const struct target *t, const char *so
 	if (v->mmdet)
 		mmdet_name(name, sizeof(name));
 	glip__buf_printf(&b->header, "%s\"%s%s\":{\"dtype\":\"%s\",\"shape\":[", b->header.length > 1 ? "," : "",
-					 v->mmdet ? "" : "module.", name,
-					 integers  ? "I32"
-					 : v->half ? "BF16"
-							   : "F32");
+	                 v->mmdet ? "" : "module.", name,
+	                 integers  ? "I32"
+	                 : v->half ? "BF16"
+	                           : "F32");
 	if (v->reshaped != NULL && strcmp(v->reshaped, source) == 0)
 		glip__buf_printf(&b->header, "1,");
 	for (int i = 0; i < t->ndim; i++)
@@ -164,8 +164,9 @@ static void add_tensor(struct builder *b, const struct target *t, const char *so
 
 static void write_checkpoint(const struct scratch_file *file, const struct model_sizes *m, const struct variation *v)
 {
-	struct builder b = {
-		.header = {.allocator = &glip__default_allocator}, .data = {.allocator = &glip__default_allocator}, .v = v};
+	struct builder b = {.header = {.allocator = &glip__default_allocator},
+	                    .data = {.allocator = &glip__default_allocator},
+	                    .v = v};
 	struct buf all = {.allocator = &glip__default_allocator};
 	struct target t, extra = {.ndim = 1, .shape = {2}};
 	uint64_t size;
@@ -186,7 +187,7 @@ static void write_checkpoint(const struct scratch_file *file, const struct model
 	glip__buf_puts(&b.header, "}");
 	size = b.header.length;
 	assert_true(glip__buf_append(&all, &size, 8) && glip__buf_append(&all, b.header.data, b.header.length) &&
-				glip__buf_append(&all, b.data.data, b.data.length));
+	            glip__buf_append(&all, b.data.data, b.data.length));
 	scratch_file_write(file, all.data, all.length);
 	glip__buf_free(&b.header);
 	glip__buf_free(&b.data);
@@ -220,12 +221,12 @@ static int setup(void **state)
 	scratch_file_new(&f->out);
 	f->log.allocator = &glip__default_allocator;
 	f->options = (struct convert_options){.in = f->in.path,
-										  .out = f->out.path,
-										  .settings = {tiny_settings, 1},
-										  .vocab = tiny_vocab,
-										  .vocab_size = sizeof(tiny_vocab) - 1,
-										  .vocab_name = "vocab",
-										  .log = {on_log, f}};
+	                                      .out = f->out.path,
+	                                      .settings = {tiny_settings, 1},
+	                                      .vocab = tiny_vocab,
+	                                      .vocab_size = sizeof(tiny_vocab) - 1,
+	                                      .vocab_name = "vocab",
+	                                      .log = {on_log, f}};
 	*state = f;
 	return 0;
 }
@@ -251,7 +252,7 @@ static enum glip_status convert(struct fixture *f, const struct model_sizes *m, 
 }
 
 static void expect_failure(struct fixture *f, const struct variation *v, enum glip_status status, const char *message,
-						   const char *log)
+                           const char *log)
 {
 	enum glip_status got = convert(f, &tiny, v);
 
@@ -266,7 +267,7 @@ static struct weights *convert_and_open(struct fixture *f, const struct model_si
 	struct weights *w = NULL;
 
 	if (convert(f, m, v) != GLIP_OK || glip__weights_open(f->out.path, 1, NULL, &w, &f->err) != GLIP_OK ||
-		glip__weights_verify(w, &f->err) != GLIP_OK)
+	    glip__weights_verify(w, &f->err) != GLIP_OK)
 		fail_msg("%s\n%s", f->err.message, f->log.data);
 	assert_int_equal(scratch_file_leftovers(&f->out), 0);
 	return w;
@@ -303,7 +304,7 @@ static void check_tensors(const struct weights *w, const struct model_sizes *m, 
 		for (int64_t k = 0; k < count; k++) {
 			float f = final_value(&t, k);
 			if (got->dtype == DTYPE_BF16 ? ((const uint16_t *)got->data)[k] != bf16_from_f32(f)
-										 : ((const float *)got->data)[k] != f)
+			                             : ((const float *)got->data)[k] != f)
 				fail_msg("%s: element %lld is wrong", t.name, (long long)k);
 		}
 	}
@@ -328,10 +329,10 @@ static void test_official(void **state)
 		const char *key;
 		int64_t value;
 	} numbers[] = {{"glip.swin.embed_dim", 4},    {"glip.swin.window", 2},      {"glip.bert.vocab", 12},
-				   {"glip.bert.hidden", 8},       {"glip.bert.layers", 2},      {"glip.bert.heads", 2},
-				   {"glip.bert.intermediate", 6}, {"glip.bert.max_tokens", 8},  {"glip.head.channels", 16},
-				   {"glip.head.layers", 2},       {"glip.head.fusion_dim", 16}, {"glip.head.fusion_heads", 8},
-				   {"glip.head.groups", 16},      {"general.alignment", 64}};
+	               {"glip.bert.hidden", 8},       {"glip.bert.layers", 2},      {"glip.bert.heads", 2},
+	               {"glip.bert.intermediate", 6}, {"glip.bert.max_tokens", 8},  {"glip.head.channels", 16},
+	               {"glip.head.layers", 2},       {"glip.head.fusion_dim", 16}, {"glip.head.fusion_heads", 8},
+	               {"glip.head.groups", 16},      {"general.alignment", 64}};
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (!glip__weights_get_int(w, numbers[i].key, &n) || n != numbers[i].value)
 			fail_msg("%s", numbers[i].key);
@@ -392,7 +393,7 @@ static void test_bf16(void **state)
 	w = convert_and_open(f, &tiny, &(struct variation){.half = true});
 	const struct tensor *t = glip__weights_find(w, "head.dot.weight");
 	assert_int_equal(((const uint16_t *)t->data)[9],
-					 bf16_from_f32(value_of("rpn.head.dot_product_projection_text.weight", 9)));
+	                 bf16_from_f32(value_of("rpn.head.dot_product_projection_text.weight", 9)));
 	glip__weights_close(w);
 }
 
@@ -425,16 +426,16 @@ static void test_tensors_wrong(void **state)
 		"rpn.head.scales.3.scale",
 		"E tensor backbone.fpn.top_blocks.p7.bias is missing\nE tensor rpn.head.scales.3.scale is missing\n");
 	expect_failure(f, &(struct variation){.reshaped = "rpn.head.dyhead_tower.5.relu.fc.0.weight"}, GLIP_ERR_MODEL,
-				   "1 tensor is missing",
-				   "E tensor rpn.head.dyhead_tower.5.relu.fc.0.weight is 1x4x16, expected 4x16\n");
+	               "1 tensor is missing",
+	               "E tensor rpn.head.dyhead_tower.5.relu.fc.0.weight is 1x4x16, expected 4x16\n");
 	expect_failure(f, &(struct variation){.integers = "rpn.head.bias_lang"}, GLIP_ERR_MODEL, "1 tensor is missing",
-				   "E tensor rpn.head.bias_lang holds int32, expected floating point\n");
+	               "E tensor rpn.head.bias_lang holds int32, expected floating point\n");
 	expect_failure(f, &(struct variation){.without = "backbone.body.patch_embed.proj.weight"}, GLIP_ERR_MODEL,
-				   "tensor backbone.body.patch_embed.proj.weight is missing: not a GLIP checkpoint", "");
+	               "tensor backbone.body.patch_embed.proj.weight is missing: not a GLIP checkpoint", "");
 	expect_failure(f, &(struct variation){.reshaped = "rpn.head.bbox_pred.weight"}, GLIP_ERR_MODEL,
-				   "has 5 dimensions, expected 4", "");
+	               "has 5 dimensions, expected 4", "");
 	expect_failure(f, &(struct variation){.extra = "backbone.body.norm1.bias"}, GLIP_ERR_FORMAT, "stands there twice",
-				   "");
+	               "");
 	expect_failure(f, &(struct variation){.extra = "backbone.norm1.bias"}, GLIP_ERR_MODEL, "mean the same", "");
 }
 
@@ -560,10 +561,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_official),      TEST(test_mmdet),       TEST(test_unfused_and_prompt), TEST(test_bf16),
-		TEST(test_equal_rows),  TEST(test_tensors_wrong),      TEST(test_warnings),
-		TEST(test_settings),      TEST(test_vocabulary),  TEST(test_cancelled),          TEST(test_files),
-		TEST(test_out_of_memory),
+		TEST(test_official),  TEST(test_mmdet),      TEST(test_unfused_and_prompt),
+		TEST(test_bf16),      TEST(test_equal_rows), TEST(test_tensors_wrong),
+		TEST(test_warnings),  TEST(test_settings),   TEST(test_vocabulary),
+		TEST(test_cancelled), TEST(test_files),      TEST(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

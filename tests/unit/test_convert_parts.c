@@ -26,20 +26,20 @@ static void test_row_numbers(void **state)
 static void test_variants(void **state)
 {
 	struct model_sizes m = {.embed_dim = 96,
-							.depths = {2, 2, 6, 2},
-							.heads = {3, 6, 12, 24},
-							.window = 7,
-							.vocab = 30522,
-							.hidden = 768,
-							.bert_layers = 12,
-							.bert_heads = 12,
-							.intermediate = 3072,
-							.channels = 256,
-							.head_layers = 6,
-							.fusion = true,
-							.fusion_dim = 2048,
-							.fusion_heads = 8,
-							.groups = 16};
+	                        .depths = {2, 2, 6, 2},
+	                        .heads = {3, 6, 12, 24},
+	                        .window = 7,
+	                        .vocab = 30522,
+	                        .hidden = 768,
+	                        .bert_layers = 12,
+	                        .bert_heads = 12,
+	                        .intermediate = 3072,
+	                        .channels = 256,
+	                        .head_layers = 6,
+	                        .fusion = true,
+	                        .fusion_dim = 2048,
+	                        .fusion_heads = 8,
+	                        .groups = 16};
 
 	(void)state;
 	assert_string_equal(sizes_variant(&m), "GLIP-T");
@@ -49,18 +49,18 @@ static void test_variants(void **state)
 	m.bert_heads = 8;
 	assert_string_equal(sizes_variant(&m), "GLIP (custom)");
 	m = (struct model_sizes){.embed_dim = 192,
-							 .depths = {2, 2, 18, 2},
-							 .window = 12,
-							 .hidden = 768,
-							 .bert_layers = 12,
-							 .bert_heads = 12,
-							 .intermediate = 3072,
-							 .channels = 256,
-							 .head_layers = 8,
-							 .fusion = true,
-							 .fusion_dim = 2048,
-							 .fusion_heads = 8,
-							 .groups = 16};
+	                         .depths = {2, 2, 18, 2},
+	                         .window = 12,
+	                         .hidden = 768,
+	                         .bert_layers = 12,
+	                         .bert_heads = 12,
+	                         .intermediate = 3072,
+	                         .channels = 256,
+	                         .head_layers = 8,
+	                         .fusion = true,
+	                         .fusion_dim = 2048,
+	                         .fusion_heads = 8,
+	                         .groups = 16};
 	assert_string_equal(sizes_variant(&m), "GLIP-L");
 }
 
@@ -71,8 +71,8 @@ static void test_rounding(void **state)
 		uint32_t in;
 		uint16_t out;
 	} cases[] = {{0x3F800000, 0x3F80}, {0x3F808000, 0x3F80}, {0x3F818000, 0x3F82}, {0x3F808001, 0x3F81},
-				 {0x3F807FFF, 0x3F80}, {0x7F7FFFFF, 0x7F80}, {0xFF800000, 0xFF80}, {0x7F800001, 0x7FC0},
-				 {0x80000000, 0x8000}, {0x00008001, 0x0001}};
+	             {0x3F807FFF, 0x3F80}, {0x7F7FFFFF, 0x7F80}, {0xFF800000, 0xFF80}, {0x7F800001, 0x7FC0},
+	             {0x80000000, 0x8000}, {0x00008001, 0x0001}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

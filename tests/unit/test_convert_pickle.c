@@ -25,24 +25,12 @@ static void describe(const struct pickle *p, pickle_ref ref, struct buf *out, in
 		return;
 	}
 	switch (v->kind) {
-	case PICKLE_NONE:
-		glip__buf_puts(out, "None");
-		break;
-	case PICKLE_BOOL:
-		glip__buf_puts(out, v->as.integer ? "True" : "False");
-		break;
-	case PICKLE_INT:
-		glip__buf_printf(out, "%lld", (long long)v->as.integer);
-		break;
-	case PICKLE_FLOAT:
-		glip__buf_printf(out, "%.17g", v->as.number);
-		break;
-	case PICKLE_TEXT:
-		glip__buf_printf(out, "'%.*s'", (int)v->as.string.length, v->as.string.text);
-		break;
-	case PICKLE_BYTES:
-		glip__buf_printf(out, "b'%.*s'", (int)v->as.string.length, v->as.string.text);
-		break;
+	case PICKLE_NONE: glip__buf_puts(out, "None"); break;
+	case PICKLE_BOOL: glip__buf_puts(out, v->as.integer ? "True" : "False"); break;
+	case PICKLE_INT: glip__buf_printf(out, "%lld", (long long)v->as.integer); break;
+	case PICKLE_FLOAT: glip__buf_printf(out, "%.17g", v->as.number); break;
+	case PICKLE_TEXT: glip__buf_printf(out, "'%.*s'", (int)v->as.string.length, v->as.string.text); break;
+	case PICKLE_BYTES: glip__buf_printf(out, "b'%.*s'", (int)v->as.string.length, v->as.string.text); break;
 	case PICKLE_TUPLE:
 	case PICKLE_LIST:
 	case PICKLE_DICT:
@@ -70,9 +58,7 @@ static void describe(const struct pickle *p, pickle_ref ref, struct buf *out, in
 		glip__buf_puts(out, "@");
 		describe(p, v->as.pair.first, out, depth + 1);
 		break;
-	case PICKLE_OPAQUE:
-		glip__buf_puts(out, "?");
-		break;
+	case PICKLE_OPAQUE: glip__buf_puts(out, "?"); break;
 	}
 }
 
@@ -152,7 +138,7 @@ static void test_values(void **state)
 			fail_msg("%s: %s", good[i].bytes, err.message);
 		describe(&p, root, &text, 0);
 		if (strncmp(text.data, good[i].value, strlen(good[i].value)) != 0 ||
-			(strstr(good[i].value, "...") == NULL && text.length != strlen(good[i].value)))
+		    (strstr(good[i].value, "...") == NULL && text.length != strlen(good[i].value)))
 			fail_msg("%s: %s (expected %s)", good[i].bytes, text.data, good[i].value);
 		assert_int_equal(p.at, b.length);
 		pickle_free(&p);

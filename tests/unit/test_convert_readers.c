@@ -33,9 +33,9 @@ static const struct expected {
 	{"scalar", 0, {0}, 1, {11}},
 	{"transposed", 2, {3, 2}, 6, {0, 3, 1, 4, 2, 5}},
 	{"permuted", 3, {4, 2, 3}, 24, {0, 4, 8,  12, 16, 20, 1, 5, 9,  13, 17, 21,
-									2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23}},
+                                    2, 6, 10, 14, 18, 22, 3, 7, 11, 15, 19, 23}},
 	{"shared_all", 2, {4, 6}, 24, {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
-								   12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}},
+                                   12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23}},
 	{"shared_tail", 1, {6}, 6, {18, 19, 20, 21, 22, 23}},
 	{"shared_column", 1, {4}, 4, {2, 8, 14, 20}},
 	{"expanded", 2, {4, 3}, 12, {0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2}},
@@ -222,7 +222,7 @@ static size_t find_bytes(const uint8_t *data, size_t size, const char *what, siz
 
 /* Changes one byte `offset` bytes behind the first place of a signature and expects a message. */
 static void expect_refusal(const char *name, const char *signature, size_t offset, uint8_t value,
-						   enum glip_status status, const char *message)
+                           enum glip_status status, const char *message)
 {
 	size_t size;
 	uint8_t *data = load(name, &size);
@@ -240,7 +240,7 @@ static void test_archives(void **state)
 {
 	(void)state;
 	expect_refusal("model.pth", "PK\1\2", 10, 8, GLIP_ERR_UNSUPPORTED,
-				   "model/data.pkl of the zip archive is compressed");
+	               "model/data.pkl of the zip archive is compressed");
 	expect_refusal("model.pth", "PK\1\2", 8, 1, GLIP_ERR_UNSUPPORTED, "is encrypted");
 	expect_refusal("model.pth", "PK\3\4", 8, 8, GLIP_ERR_UNSUPPORTED, "is encrypted or compressed");
 	expect_refusal("model.pth", "PK\3\4", 6, 1, GLIP_ERR_UNSUPPORTED, "is encrypted or compressed");
@@ -276,12 +276,12 @@ static struct buf make_zip(const char *const (*members)[2], size_t count, const 
 		bytes_append(&b, text);
 		assert_true(glip__buf_append(&b, name, n) && glip__buf_append(&b, data, size));
 		snprintf(text, sizeof(text), "'PK x:0102 2:20 2:20 z:4 4:0 4:%u 4:%zu 4:%zu 2:%zu z:12 4:%zu", crc, size, size,
-				 n, headers != NULL ? headers[i] : at);
+		         n, headers != NULL ? headers[i] : at);
 		bytes_append(&directory, text);
 		assert_true(glip__buf_append(&directory, name, n));
 	}
 	snprintf(text, sizeof(text), "'PK x:0506 4:0 2:%zu 2:%zu 4:%zu 4:%zu 2:0", count, count, directory.length,
-			 b.length);
+	         b.length);
 	assert_true(glip__buf_append(&b, directory.data, directory.length));
 	bytes_append(&b, text);
 	glip__buf_free(&directory);
@@ -289,7 +289,7 @@ static struct buf make_zip(const char *const (*members)[2], size_t count, const 
 }
 
 static void expect_zip(const char *const (*members)[2], size_t count, const uint32_t *headers, enum glip_status status,
-					   const char *message)
+                       const char *message)
 {
 	struct buf b = make_zip(members, count, headers);
 	struct glip_error err;
@@ -371,9 +371,9 @@ static const struct {
 } safetensors[] = {
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, NULL},
 	{" { \"__metadata__\" : {\"x\":[1,-2.5e3,{\"y\":null}]} , \"module.\\u0061\" : { \"shape\" : [ 1 , 2 ] , \"dtype\" "
-	 ": "
-	 "\"F32\" , \"data_offsets\" : [ 0 , 8 ] } } ",
-	 8, NULL},
+     ": "
+     "\"F32\" , \"data_offsets\" : [ 0 , 8 ] } } ",
+     8, NULL},
 	{"{\"a\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[0,2]}}", 2, NULL},
 	{"{}", 0, "there are no tensors"},
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7, "lies outside the file"},
@@ -393,13 +393,13 @@ static const struct {
 	{"{\"a\":{\"type\":\"F32\"}}", 8, "unknown key type"},
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", 8, "data_offsets is wrong"},
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
-	 "offsets\":"
-	 "[2,6]}}",
-	 8, "tensors a and b overlap"},
+     "offsets\":"
+     "[2,6]}}",
+     8, "tensors a and b overlap"},
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_"
-	 "offsets\":"
-	 "[4,8]}}",
-	 8, "tensor a stands there twice"},
+     "offsets\":"
+     "[4,8]}}",
+     8, "tensor a stands there twice"},
 	{"{\"\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "is empty, too long or no text"},
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}} x", 8, "something behind the end"},
 	{"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},}", 8, "'\"' expected"},
@@ -454,8 +454,8 @@ static void test_safetensors(void **state)
 			checkpoint_close(&c);
 		}
 		if (safetensors[i].message == NULL
-				? status != GLIP_OK
-				: status != GLIP_ERR_FORMAT || strstr(err.message, safetensors[i].message) == NULL)
+		        ? status != GLIP_OK
+		        : status != GLIP_ERR_FORMAT || strstr(err.message, safetensors[i].message) == NULL)
 			fail_msg("%s: %d, %s", safetensors[i].header, status, err.message);
 		scratch_file_remove(&file);
 		glip__buf_free(&b);

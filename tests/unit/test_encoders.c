@@ -260,8 +260,8 @@ static void test_refused_models(void **state)
 /* Embeddings alone: a row table that leads past the word table, and fewer positions than tokens. */
 static void test_refused_embeddings(void **state)
 {
-	static const char *const keys[] = {"glip.bert.vocab", "glip.bert.hidden", "glip.bert.layers", "glip.bert.heads",
-	                                   "glip.bert.intermediate", "glip.bert.max_tokens"};
+	static const char *const keys[] = {"glip.bert.vocab", "glip.bert.hidden",       "glip.bert.layers",
+	                                   "glip.bert.heads", "glip.bert.intermediate", "glip.bert.max_tokens"};
 	static const int64_t values[] = {3, 8, 1, 2, 12, 5};
 	static const int32_t rows[] = {0, 2, 1};
 	static const float zeros[4 * HIDDEN];
@@ -477,16 +477,11 @@ static void test_clamps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_refused_arguments),
-		cmocka_unit_test(test_cancelled),
-		cmocka_unit_test(test_refused_models),
-		cmocka_unit_test(test_refused_embeddings),
-		cmocka_unit_test(test_missing_tensors),
-		cmocka_unit_test(test_memory_failure),
-		cmocka_unit_test(test_word_rows),
-		cmocka_unit_test(test_clamps),
+		cmocka_unit_test(test_threads),           cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_refused_arguments), cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_refused_models),    cmocka_unit_test(test_refused_embeddings),
+		cmocka_unit_test(test_missing_tensors),   cmocka_unit_test(test_memory_failure),
+		cmocka_unit_test(test_word_rows),         cmocka_unit_test(test_clamps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

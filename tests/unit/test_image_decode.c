@@ -19,8 +19,8 @@ enum { WIDTH = 16, HEIGHT = 9 };
 static const char folder[] = "tests/data/images/";
 
 static const char *const every_format[] = {
-	"rgb.png", "rgba.png", "grey.png", "grey16.png", "palette.png", "rgb.bmp", "grey.bmp", "rgb.ppm",
-	"grey.pgm", "baseline.jpg", "progressive.jpg", "grey.jpg",
+	"rgb.png",  "rgba.png", "grey.png", "grey16.png",   "palette.png",     "rgb.bmp",
+	"grey.bmp", "rgb.ppm",  "grey.pgm", "baseline.jpg", "progressive.jpg", "grey.jpg",
 };
 enum { FORMATS = sizeof(every_format) / sizeof(every_format[0]) };
 
@@ -151,7 +151,9 @@ static void test_not_an_image(void **state)
 	refuse("GIF89a......", 12, GLIP_ERR_IMAGE, "a GIF image; JPEG, PNG, BMP and PNM can be read");
 	refuse("RIFF\0\0\0\0WEBPVP8 ", 16, GLIP_ERR_IMAGE, "a WebP image");
 	refuse("II*\0\x08\0\0\0", 8, GLIP_ERR_IMAGE, "a TIFF image");
-	refuse("\0\0\0\x18" "ftypheic", 12, GLIP_ERR_IMAGE, "a HEIC image");
+	refuse("\0\0\0\x18"
+	       "ftypheic",
+	       12, GLIP_ERR_IMAGE, "a HEIC image");
 	refuse("<!DOCTYPE html>", 15, GLIP_ERR_IMAGE, "a web page");
 	refuse("GGUF\3\0\0\0", 8, GLIP_ERR_IMAGE, "a model file");
 }
@@ -168,8 +170,8 @@ static void test_unsupported_kinds(void **state)
 	static const struct {
 		uint8_t marker;
 		const char *says;
-	} frames[] = {{0xc3, "a lossless JPEG"}, {0xc9, "an arithmetic-coded JPEG"}, {0xca, "arithmetic"},
-	              {0xc5, "hierarchical"}};
+	} frames[] = {
+		{0xc3, "a lossless JPEG"}, {0xc9, "an arithmetic-coded JPEG"}, {0xca, "arithmetic"}, {0xc5, "hierarchical"}};
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
 		struct bytes b = read_image("baseline.jpg");
 		for (size_t k = 0; k + 1 < b.size; k++)
@@ -213,8 +215,8 @@ static void test_every_truncation(void **state)
 static void test_every_bit_flip(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"rgb.png", "palette.png", "grey.bmp", "grey.pgm", "baseline.jpg",
-	                                    "progressive.jpg", "grey.jpg"};
+	static const char *const names[] = {"rgb.png",      "palette.png",     "grey.bmp", "grey.pgm",
+	                                    "baseline.jpg", "progressive.jpg", "grey.jpg"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct bytes b = read_image(names[i]);
 		size_t refused = 0;
@@ -411,18 +413,12 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_format),
-		cmocka_unit_test(test_pnm_maximum),
-		cmocka_unit_test(test_one_pixel),
-		cmocka_unit_test(test_not_an_image),
-		cmocka_unit_test(test_unsupported_kinds),
-		cmocka_unit_test(test_every_truncation),
-		cmocka_unit_test(test_every_bit_flip),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_every_format),      cmocka_unit_test(test_pnm_maximum),
+		cmocka_unit_test(test_one_pixel),         cmocka_unit_test(test_not_an_image),
+		cmocka_unit_test(test_unsupported_kinds), cmocka_unit_test(test_every_truncation),
+		cmocka_unit_test(test_every_bit_flip),    cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_damaged),           cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_arguments),         cmocka_unit_test(test_files),
 		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests_name("image decode", tests, NULL, NULL);

@@ -157,11 +157,21 @@ static void test_sentence_ends(void **state)
 		const char *caption;
 		int periods;
 	} cases[] = {
-	        {"a cat. a dog.", 2},          {"dr. jones and a dog", 0},      {"the u.s. flag", 0},
-	        {"see fig. 3 and a dog.", 1},  {"J. Smith. A dog", 1},          {"a cat at 5 p.m. The dog", 1},
-	        {"a cat at 5 p.m. with it", 0}, {"no. 5 on a door", 0},         {"he said no. the dog", 1},
-	        {"1. a cat", 0},               {"cats, dogs etc. in a row", 0}, {"cats, dogs etc. The row", 1},
-	        {"a cat... a dog", 0},         {"image.png of a cat", 0},       {"a 3.5 inch disk. a dog", 1},
+		{"a cat. a dog.", 2},
+		{"dr. jones and a dog", 0},
+		{"the u.s. flag", 0},
+		{"see fig. 3 and a dog.", 1},
+		{"J. Smith. A dog", 1},
+		{"a cat at 5 p.m. The dog", 1},
+		{"a cat at 5 p.m. with it", 0},
+		{"no. 5 on a door", 0},
+		{"he said no. the dog", 1},
+		{"1. a cat", 0},
+		{"cats, dogs etc. in a row", 0},
+		{"cats, dogs etc. The row", 1},
+		{"a cat... a dog", 0},
+		{"image.png of a cat", 0},
+		{"a 3.5 inch disk. a dog", 1},
 	};
 	for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
 		struct glip_phrases *p = phrases_of(cases[k].caption);
@@ -220,8 +230,9 @@ static void test_bad_captions(void **state)
 static void test_megabytes(void **state)
 {
 	(void)state;
-	static const char *const units[] = {"a", "a ", ".", ". ", "old ", "'", "\"", "`", "' ", "a.a", "\xce\xa3\xcc\x81",
-	                                    "a dog. ", ") ", "-", "\xcc\x81", "!.", "a dog "};
+	static const char *const units[] = {
+		"a",       "a ", ".", ". ",       "old ", "'",     "\"", "`", "' ", "a.a", "\xce\xa3\xcc\x81",
+		"a dog. ", ") ", "-", "\xcc\x81", "!.",   "a dog "};
 	size_t size = 200000;
 	char *text = malloc(size + 64);
 	assert_non_null(text);
@@ -326,12 +337,12 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_committed_captions), cmocka_unit_test(test_hard_words),
-	        cmocka_unit_test(test_reference_captions), cmocka_unit_test(test_sentences),
-	        cmocka_unit_test(test_sentence_ends),      cmocka_unit_test(test_own_spans),
-	        cmocka_unit_test(test_bad_captions),       cmocka_unit_test(test_megabytes),
-	        cmocka_unit_test(test_damaged_tagger),     cmocka_unit_test(test_prepares_fast),
-	        cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_committed_captions), cmocka_unit_test(test_hard_words),
+		cmocka_unit_test(test_reference_captions), cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_sentence_ends),      cmocka_unit_test(test_own_spans),
+		cmocka_unit_test(test_bad_captions),       cmocka_unit_test(test_megabytes),
+		cmocka_unit_test(test_damaged_tagger),     cmocka_unit_test(test_prepares_fast),
+		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Prompts and options through the public functions: what of a caption becomes a label, and what a call's settings do. */
+/* Prompts and options through the public functions: what of a caption becomes a label, and what a call's settings do.
+ *  */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,7 +165,8 @@ static void test_mean_and_max(void **state)
 static void test_caption_past_the_end(void **state)
 {
 	enum { WORDS = 300, LAST = 253 };
-	static const struct glip_span spans[] = {{0, 3}, {4 * LAST, 4 * LAST + 3}, {4 * LAST + 4, 4 * LAST + 7}, {1000, 1100}};
+	static const struct glip_span spans[] = {
+		{0, 3}, {4 * LAST, 4 * LAST + 3}, {4 * LAST + 4, 4 * LAST + 7}, {1000, 1100}};
 	static const size_t tokens[] = {1, 1, 0, 4};
 	struct glip_label labels[4];
 	struct world *w = *state;
@@ -226,7 +228,7 @@ static void test_merged_phrases(void **state)
 	}
 }
 
-/* ---- Text features ------------------------------------------------------------------------------------------------ */
+/* ---- Text features ----------------------------------------------------------------------------------------------- */
 
 static void test_prompt_tuning(void **state)
 {
@@ -251,7 +253,7 @@ static void test_prompt_tuning(void **state)
 	glip_prompt_free(tuned);
 }
 
-/* ---- Settings of a call ------------------------------------------------------------------------------------------- */
+/* ---- Settings of a call ------------------------------------------------------------------------------------------ */
 
 static void test_chunks_that_are_none(void **state)
 {
@@ -348,7 +350,7 @@ static void test_boxes_end_with_the_picture(void **state)
 	glip_prompt_free(p);
 }
 
-/* ---- Arguments ----------------------------------------------------------------------------------------------------- */
+/* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 static void test_out_parameters_are_null_after_a_failure(void **state)
 {

@@ -124,15 +124,15 @@ static void test_extreme_shapes(void **state)
 	static const struct {
 		int width, height;
 		struct image_size size;
-	} shapes[] = {{200000, 7, {32768, 1}}, {7, 200000, {1, 32768}}, {9000, 3000, {5, 3}},
-	              {1, 1, {800, 800}}, {3, 1, {2, 900}}};
+	} shapes[] = {
+		{200000, 7, {32768, 1}}, {7, 200000, {1, 32768}}, {9000, 3000, {5, 3}}, {1, 1, {800, 800}}, {3, 1, {2, 900}}};
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		size_t bytes = (size_t)shapes[i].width * (size_t)shapes[i].height;
 		uint8_t *pixels = malloc(bytes);
 		assert_non_null(pixels);
 		memset(pixels, 173, bytes);
-		struct glip_image image = {.pixels = pixels, .width = shapes[i].width, .height = shapes[i].height,
-		                           .format = GLIP_PIXEL_GRAY};
+		struct glip_image image = {
+			.pixels = pixels, .width = shapes[i].width, .height = shapes[i].height, .format = GLIP_PIXEL_GRAY};
 		struct alloc_probe probe;
 		alloc_probe_init(&probe);
 		size_t out_bytes = (size_t)shapes[i].size.width * (size_t)shapes[i].size.height * 3;
@@ -183,15 +183,21 @@ static void test_network_size(void **state)
 		int short_side, long_side;
 		struct image_size expected;
 	} cases[] = {
-		{{1200, 901}, 800, 1333, {1065, 800}}, {{1200, 901}, 800, 0, {1065, 800}},
-		{{640, 480}, 800, 1333, {1066, 800}},  {{480, 640}, 800, 1333, {800, 1066}},
-		{{1000, 1000}, 800, 1333, {800, 800}}, {{1, 1}, 800, 1333, {800, 800}},
+		{{1200, 901}, 800, 1333, {1065, 800}},
+		{{1200, 901}, 800, 0, {1065, 800}},
+		{{640, 480}, 800, 1333, {1066, 800}},
+		{{480, 640}, 800, 1333, {800, 1066}},
+		{{1000, 1000}, 800, 1333, {800, 800}},
+		{{1, 1}, 800, 1333, {800, 800}},
 		/* Over the cap: 1333 * 500 / 1000 = 666.5 goes to the even 666. */
-		{{1000, 500}, 800, 1333, {1332, 666}}, {{500, 1000}, 800, 1333, {666, 1332}},
+		{{1000, 500}, 800, 1333, {1332, 666}},
+		{{500, 1000}, 800, 1333, {666, 1332}},
 		/* 10 * 150 / 200 = 7.5 goes to the even 8. */
 		{{200, 150}, 100, 10, {10, 8}},
-		{{2000, 500}, 800, 0, {3200, 800}},    {{1333, 800}, 800, 1333, {1333, 800}},
-		{{3000, 1001}, 800, 1333, {1333, 445}}, {{4096, 3}, 800, 1333, {1365, 1}},
+		{{2000, 500}, 800, 0, {3200, 800}},
+		{{1333, 800}, 800, 1333, {1333, 800}},
+		{{3000, 1001}, 800, 1333, {1333, 445}},
+		{{4096, 3}, 800, 1333, {1365, 1}},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct image_size out = {0, 0};
@@ -334,9 +340,9 @@ static void check_case(const char *name)
 static void test_reference_cases(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"glip-a-coco80", "glip-t-classes", "glip-t-phrases", "mini-a-classes",
-	                                    "mini-l-classes", "mini-t-classes", "mini-t-coco80", "mini-t-phrases",
-	                                    "mini-t-portrait"};
+	static const char *const names[] = {"glip-a-coco80",  "glip-t-classes", "glip-t-phrases",
+	                                    "mini-a-classes", "mini-l-classes", "mini-t-classes",
+	                                    "mini-t-coco80",  "mini-t-phrases", "mini-t-portrait"};
 	FILE *there = fopen("../shared/reference/README.md", "rb");
 	if (!there)
 		skip();

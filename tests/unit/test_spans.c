@@ -31,9 +31,8 @@ static int teardown(void **state)
 static struct encoding encode(const char *text)
 {
 	struct encoding e;
-	assert_int_equal(glip__wordpiece_encode(vocab.vocabulary, text, strlen(text), 256, &glip__default_allocator, &e,
-	                                        NULL),
-	                 GLIP_OK);
+	assert_int_equal(
+		glip__wordpiece_encode(vocab.vocabulary, text, strlen(text), 256, &glip__default_allocator, &e, NULL), GLIP_OK);
 	return e;
 }
 
@@ -141,26 +140,35 @@ static void test_find_phrase(void **state)
 		const char *caption, *phrase;
 		int begin, end; /* -1: not there */
 	} cases[] = {
-	        {"a cart and a car", "car", 13, 16},
-	        {"a carton, scar, cars", "car", -1, -1},
-	        {"hot dog or dog", "dog", 4, 7},
-	        {"The CAR is red", "the car", 0, 7},
-	        {"the cat's tail", "the cat", 0, 7},
-	        {"a half-eaten pie", "eaten pie", 7, 16},
-	        {"a hot\n  dog", " hot dog ", 2, 11},
-	        {"\xc3\x89t\xc3\xa9 stra\xc3\x9f" "e", "\xc3\xa9T\xc3\x89", 0, 3},
-	        {"eine STRASSE", "stra\xc3\x9f" "e", 5, 12},
-	        {"eine stra\xc3\x9f" "e x", "STRASSE", 5, 11},
-	        {"stra\xc3\x9f" "e", "stras", -1, -1},
-	        {"a cafe\xcc\x81 b", "caf\xc3\xa9", 2, 7},
-	        {"a cafe\xcc\x81 b", "cafe", -1, -1},
-	        {"\xe6\x9d\xb1\xe4\xba\xac\xe3\x81\xae\xe7\x8c\xab", "\xe7\x8c\xab", 3, 4},
-	        {"cola (unopened)", "(unopened)", 5, 15},
-	        {"aab aab aabaab aabb", "aabb", 15, 19},
-	        {"a a a b", "a a b", 2, 7},
-	        {"snake_case", "case", -1, -1},
-	        {"cat", "cats", -1, -1},
-	        {"dog2", "dog", -1, -1},
+		{"a cart and a car", "car", 13, 16},
+		{"a carton, scar, cars", "car", -1, -1},
+		{"hot dog or dog", "dog", 4, 7},
+		{"The CAR is red", "the car", 0, 7},
+		{"the cat's tail", "the cat", 0, 7},
+		{"a half-eaten pie", "eaten pie", 7, 16},
+		{"a hot\n  dog", " hot dog ", 2, 11},
+		{"\xc3\x89t\xc3\xa9 stra\xc3\x9f"
+	     "e",
+	     "\xc3\xa9T\xc3\x89", 0, 3},
+		{"eine STRASSE",
+	     "stra\xc3\x9f"
+	     "e",
+	     5, 12},
+		{"eine stra\xc3\x9f"
+	     "e x",
+	     "STRASSE", 5, 11},
+		{"stra\xc3\x9f"
+	     "e",
+	     "stras", -1, -1},
+		{"a cafe\xcc\x81 b", "caf\xc3\xa9", 2, 7},
+		{"a cafe\xcc\x81 b", "cafe", -1, -1},
+		{"\xe6\x9d\xb1\xe4\xba\xac\xe3\x81\xae\xe7\x8c\xab", "\xe7\x8c\xab", 3, 4},
+		{"cola (unopened)", "(unopened)", 5, 15},
+		{"aab aab aabaab aabb", "aabb", 15, 19},
+		{"a a a b", "a a b", 2, 7},
+		{"snake_case", "case", -1, -1},
+		{"cat", "cats", -1, -1},
+		{"dog2", "dog", -1, -1},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct glip_span span = {-1, -1};
@@ -206,9 +214,9 @@ static void test_find_phrase_faults(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_span_tokens), cmocka_unit_test(test_reference_maps),
-	        cmocka_unit_test(test_span_check),  cmocka_unit_test(test_find_phrase),
-	        cmocka_unit_test(test_find_phrase_faults),
+		cmocka_unit_test(test_span_tokens),        cmocka_unit_test(test_reference_maps),
+		cmocka_unit_test(test_span_check),         cmocka_unit_test(test_find_phrase),
+		cmocka_unit_test(test_find_phrase_faults),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

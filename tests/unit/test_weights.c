@@ -125,7 +125,7 @@ static void test_malformed(void **state)
 static void test_smallest(void **state)
 {
 	struct buf b = bytes_of(HEAD("2", "3") "s:general.alignment 4:4 4:8 s:a 4:9 4:8 8:2 s:x s: s:b 4:3 2:0xFFFE "
-										   "s:t 4:2 8:2 8:1 4:0 8:0 s:u 4:1 8:3 4:24 8:8 a:8 z:8 x:7F80FF");
+	                                       "s:t 4:2 8:2 8:1 4:0 8:0 s:u 4:1 8:3 4:24 8:8 a:8 z:8 x:7F80FF");
 	struct weights_text texts[2];
 	struct weights *w = NULL;
 	struct glip_error err;
@@ -207,7 +207,7 @@ static void check_metadata(const struct weights *w)
 	assert_true(glip__weights_get_text(w, "text", &text) && text.length == 5 && memcmp(text.text, "hello", 5) == 0);
 	assert_true(glip__weights_get_ints(w, "small", list, 3, &count) && count == 3 && list[2] == 3);
 	assert_true(glip__weights_get_ints(w, "wide", list, 3, &count) && count == 2 && list[0] == -1 &&
-				list[1] == 5000000000);
+	            list[1] == 5000000000);
 	assert_true(glip__weights_get_texts(w, "texts", NULL, &count) && count == 3);
 	assert_true(glip__weights_get_texts(w, "texts", texts, &count) && texts[2].length == 5);
 	/* Absent, or of another type. */
@@ -233,7 +233,7 @@ static void test_round_trip(void **state)
 	scratch_file_new(&file);
 	for (int mapped = 0; mapped < 2; mapped++) {
 		if (write_model(file.path, NULL, &err) != GLIP_OK ||
-			glip__weights_open(file.path, mapped, NULL, &w, &err) != GLIP_OK)
+		    glip__weights_open(file.path, mapped, NULL, &w, &err) != GLIP_OK)
 			fail_msg("%s", err.message);
 		check_metadata(w);
 		assert_int_equal(glip__weights_count(w), 3);
@@ -262,7 +262,7 @@ static void test_round_trip(void **state)
 static void test_metadata_text(void **state)
 {
 	static const char *const expected[][2] = {{"int", "7"},      {"double", "0.1"},          {"yes", "true"},
-											  {"text", "hello"}, {"wide", "-1, 5000000000"}, {"texts", "one, , three"}};
+	                                          {"text", "hello"}, {"wide", "-1, 5000000000"}, {"texts", "one, , three"}};
 	struct scratch_file file;
 	struct glip_error err;
 	struct weights *w;
@@ -425,7 +425,7 @@ static void test_checksum(void **state)
 		glip__checksum_update(&parts, data, cut);
 		glip__checksum_update(&parts, data + cut, (sizeof(data) - cut) / 2);
 		glip__checksum_update(&parts, data + cut + (sizeof(data) - cut) / 2,
-							  sizeof(data) - cut - (sizeof(data) - cut) / 2);
+		                      sizeof(data) - cut - (sizeof(data) - cut) / 2);
 		assert_true(glip__checksum_final(&parts) == glip__checksum_final(&whole));
 	}
 	/* The length counts: zeros at the end are not nothing. */
@@ -509,14 +509,14 @@ static void test_binder(void **state)
 	assert_int_equal(glip__bind_int(&b, "text", 3, 9), 3);
 	assert_int_equal(b.problem_count, 9);
 	assert_string_equal(b.problems.data, "tensor matrix is 2x3, expected 5 values\n"
-										 "tensor vector is i32, expected f32\n"
-										 "tensor stage.2.none is missing\n"
-										 "tensor vector is 3, expected 2 values\n"
-										 "tensor matrix is 2x3, expected 3x2\n"
-										 "tensor vector is i32, expected f32 or bf16\n"
-										 "tensor narrow is 1x2x2, expected 2x2\n"
-										 "metadata int is 7, expected 8 to 9\n"
-										 "metadata text is missing or no integer\n");
+	                                     "tensor vector is i32, expected f32\n"
+	                                     "tensor stage.2.none is missing\n"
+	                                     "tensor vector is 3, expected 2 values\n"
+	                                     "tensor matrix is 2x3, expected 3x2\n"
+	                                     "tensor vector is i32, expected f32 or bf16\n"
+	                                     "tensor narrow is 1x2x2, expected 2x2\n"
+	                                     "metadata int is 7, expected 8 to 9\n"
+	                                     "metadata text is missing or no integer\n");
 	assert_int_equal(glip__binder_finish(&b, &err), GLIP_ERR_MODEL);
 	assert_non_null(strstr(err.message, "9 problems: tensor matrix is 2x3, expected 5 values;"));
 	assert_non_null(strstr(err.message, file.path));

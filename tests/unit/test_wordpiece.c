@@ -34,7 +34,7 @@ static struct encoding encode_bytes(const char *text, size_t length)
 	struct encoding e;
 	struct glip_error err = {GLIP_OK, ""};
 	enum glip_status status =
-	        glip__wordpiece_encode(vocab.vocabulary, text, length, 256, &glip__default_allocator, &e, &err);
+		glip__wordpiece_encode(vocab.vocabulary, text, length, 256, &glip__default_allocator, &e, &err);
 	if (status != GLIP_OK)
 		fail_msg("%s", err.message);
 	return e;
@@ -171,8 +171,8 @@ static void test_bad_utf8(void **state)
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		struct encoding e;
 		struct glip_error err;
-		assert_int_equal(glip__wordpiece_encode(vocab.vocabulary, bad[i], strlen(bad[i]), 256,
-		                                        &glip__default_allocator, &e, &err),
+		assert_int_equal(glip__wordpiece_encode(vocab.vocabulary, bad[i], strlen(bad[i]), 256, &glip__default_allocator,
+		                                        &e, &err),
 		                 GLIP_ERR_TEXT);
 		assert_non_null(strstr(err.message, "byte 2"));
 		assert_null(e.tokens);
@@ -183,8 +183,17 @@ static void test_bad_utf8(void **state)
 static void test_megabytes(void **state)
 {
 	(void)state;
-	static const char *const units[] = {"a", "a ", ".", "[", "[SEP]", "\xe7\x8c\xab", "\xcc\x81", "e\xcc\x81\xcc\x96",
-	                                    "\xed\x95\x9c", "unaffable", "\xf0\x9d\x85\xa5\xcc\x81\xcc\x96"};
+	static const char *const units[] = {"a",
+	                                    "a ",
+	                                    ".",
+	                                    "[",
+	                                    "[SEP]",
+	                                    "\xe7\x8c\xab",
+	                                    "\xcc\x81",
+	                                    "e\xcc\x81\xcc\x96",
+	                                    "\xed\x95\x9c",
+	                                    "unaffable",
+	                                    "\xf0\x9d\x85\xa5\xcc\x81\xcc\x96"};
 	size_t size = 1000000;
 	char *text = malloc(size + 64);
 	assert_non_null(text);
@@ -266,11 +275,15 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_committed_rows),       cmocka_unit_test(test_reference_rows),
-	        cmocka_unit_test(test_specials_and_empty),   cmocka_unit_test(test_long_word_is_unknown),
-	        cmocka_unit_test(test_cut),                  cmocka_unit_test(test_bad_utf8),
-	        cmocka_unit_test(test_megabytes),            cmocka_unit_test(test_vocabulary_faults),
-	        cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_committed_rows),
+		cmocka_unit_test(test_reference_rows),
+		cmocka_unit_test(test_specials_and_empty),
+		cmocka_unit_test(test_long_word_is_unknown),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_bad_utf8),
+		cmocka_unit_test(test_megabytes),
+		cmocka_unit_test(test_vocabulary_faults),
+		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -28,7 +28,7 @@ enum glip_status byte_source_open(const char *path, struct byte_source *out, str
 		status = fail_system(path, "read", errno, err);
 	else if (!S_ISREG(st.st_mode))
 		status = glip__fail(err, GLIP_ERR_IO, "cannot read %s: it is %s", path,
-							S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
+		                    S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
 	if (status != GLIP_OK) {
 		byte_source_close(out);
 		return status;
@@ -45,13 +45,13 @@ void byte_source_close(struct byte_source *source)
 }
 
 enum glip_status byte_source_read(const struct byte_source *source, uint64_t offset, void *out, size_t size,
-								  struct glip_error *err)
+                                  struct glip_error *err)
 {
 	uint8_t *p = out;
 
 	if (offset > source->size || size > source->size - offset)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: truncated: %zu bytes at %" PRIu64 " lie past the end",
-						  source->path, size, offset);
+		                  source->path, size, offset);
 	while (size > 0) {
 		ssize_t n = pread(source->fd, p, size, (off_t)offset);
 		if (n < 0 && errno == EINTR)

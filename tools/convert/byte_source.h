@@ -15,7 +15,7 @@ enum glip_status byte_source_open(const char *path, struct byte_source *out, str
 void byte_source_close(struct byte_source *source);
 /* Exactly `size` bytes. Errors: FORMAT where they reach past the end ("truncated"), IO. */
 enum glip_status byte_source_read(const struct byte_source *source, uint64_t offset, void *out, size_t size,
-								  struct glip_error *err);
+                                  struct glip_error *err);
 
 static inline uint64_t little_endian(const uint8_t *p, size_t size)
 {

@@ -11,7 +11,7 @@
 enum { PIECE = 1 << 20 }; /* bytes read at a time */
 
 enum glip_status checkpoint_open(const char *path, const struct glip_allocator *allocator, struct checkpoint *out,
-								 struct glip_error *err)
+                                 struct glip_error *err)
 {
 	enum glip_status status;
 	uint8_t head[16];
@@ -72,7 +72,7 @@ const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, cons
 }
 
 enum glip_status checkpoint_add(struct checkpoint *c, const char *name, size_t length, struct checkpoint_tensor *t,
-								struct glip_error *err)
+                                struct glip_error *err)
 {
 	size_t number, bad;
 	bool is_new;
@@ -84,7 +84,7 @@ enum glip_status checkpoint_add(struct checkpoint *c, const char *name, size_t l
 	}
 	if (length == 0 || length > 500 || glip__utf8_count(name, length, &bad) < 0 || memchr(name, 0, length) != NULL)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: the name of tensor %zu is empty, too long or no text",
-						  c->source.path, c->count);
+		                  c->source.path, c->count);
 	if (c->count >= CHECKPOINT_MAX_TENSORS)
 		return glip__fail(err, GLIP_ERR_LIMIT, "%s: more than %d tensors", c->source.path, CHECKPOINT_MAX_TENSORS);
 	copy = glip__arena_alloc(&c->texts, length + 1, 1);
@@ -104,7 +104,7 @@ enum glip_status checkpoint_add(struct checkpoint *c, const char *name, size_t l
 }
 
 enum glip_status checkpoint_problem(struct checkpoint *c, struct checkpoint_tensor *t, struct glip_error *err,
-									const char *format, ...)
+                                    const char *format, ...)
 {
 	char text[200], *copy;
 	va_list args;
@@ -126,7 +126,7 @@ enum glip_status checkpoint_check(struct checkpoint *c, struct checkpoint_tensor
 	int64_t count = 1;
 
 	if (t->storage_offset > c->source.size ||
-		t->storage_count > (c->source.size - t->storage_offset) / element_size(t->element))
+	    t->storage_count > (c->source.size - t->storage_offset) / element_size(t->element))
 		return checkpoint_problem(c, t, err, "has a storage that reaches past the end of the file: truncated?");
 	for (int i = 0; i < t->ndim; i++) {
 		if (t->shape[i] < 0 || t->stride[i] < 0)
@@ -164,7 +164,7 @@ static bool is_contiguous(const struct checkpoint_tensor *t)
 }
 
 static enum glip_status read_contiguous(const struct checkpoint *c, const struct checkpoint_tensor *t, float *out,
-										struct glip_error *err)
+                                        struct glip_error *err)
 {
 	size_t size = element_size(t->element), step = PIECE / size;
 	uint64_t offset = t->storage_offset + t->first * size;
@@ -192,7 +192,7 @@ out:
 
 /* Reads the part of the storage that the tensor spans, then gathers. */
 static enum glip_status read_strided(const struct checkpoint *c, const struct checkpoint_tensor *t, float *out,
-									 struct glip_error *err)
+                                     struct glip_error *err)
 {
 	size_t size = element_size(t->element);
 	int64_t index[CHECKPOINT_MAX_DIMS] = {0};
@@ -222,12 +222,12 @@ out:
 }
 
 enum glip_status checkpoint_read(const struct checkpoint *c, const struct checkpoint_tensor *t, float *out,
-								 struct glip_error *err)
+                                 struct glip_error *err)
 {
 	if (t->problem != NULL)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s %s", c->source.path, t->name, t->problem);
 	if (!element_is_float(t->element))
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s holds %s, expected floating point", c->source.path,
-						  t->name, element_name(t->element));
+		                  t->name, element_name(t->element));
 	return is_contiguous(t) ? read_contiguous(c, t, out, err) : read_strided(c, t, out, err);
 }

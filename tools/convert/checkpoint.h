@@ -36,7 +36,7 @@ struct checkpoint {
 
 /* Reads the list of tensors; `path` must outlive the checkpoint. Errors: IO, FORMAT, UNSUPPORTED, LIMIT, NOMEM. */
 enum glip_status checkpoint_open(const char *path, const struct glip_allocator *allocator, struct checkpoint *out,
-								 struct glip_error *err);
+                                 struct glip_error *err);
 void checkpoint_close(struct checkpoint *c);
 
 const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *c, size_t index);
@@ -45,17 +45,17 @@ const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, cons
 /* The tensor in row-major order as float32 (out has room for t->count). Errors: FORMAT (damaged, not floating point,
  * what t->problem says), IO, NOMEM. */
 enum glip_status checkpoint_read(const struct checkpoint *c, const struct checkpoint_tensor *t, float *out,
-								 struct glip_error *err);
+                                 struct glip_error *err);
 
 /* ---- For the readers --------------------------------------------------------------------------------------------- */
 
 /* Adds a copy of *t under the name, "module." taken off. Errors: FORMAT (twice the same name, no text), LIMIT, NOMEM.
  */
 enum glip_status checkpoint_add(struct checkpoint *c, const char *name, size_t length, struct checkpoint_tensor *t,
-								struct glip_error *err);
+                                struct glip_error *err);
 /* Sets t->problem to a formatted text. Errors: NOMEM. */
 enum glip_status checkpoint_problem(struct checkpoint *c, struct checkpoint_tensor *t, struct glip_error *err,
-									const char *format, ...) GLIP_PRINTF(4, 5);
+                                    const char *format, ...) GLIP_PRINTF(4, 5);
 /* Checks shape and strides against the storage and sets count, or a problem. */
 enum glip_status checkpoint_check(struct checkpoint *c, struct checkpoint_tensor *t, struct glip_error *err);
 

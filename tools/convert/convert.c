@@ -98,12 +98,12 @@ static void check_part(struct conversion *cv, const struct target *t, int part, 
 		glip__log(log, GLIP_LOG_ERROR, "tensor %s %s", s->name, s->problem);
 	} else if (!element_is_float(s->element)) {
 		glip__log(log, GLIP_LOG_ERROR, "tensor %s holds %s, expected floating point", s->name,
-				  element_name(s->element));
+		          element_name(s->element));
 	} else {
 		shape_text(s->shape, s->ndim, have, sizeof(have));
 		shape_text(t->shape, t->ndim, want, sizeof(want));
 		glip__log(log, GLIP_LOG_ERROR, "tensor %s is %s%s, expected %s", s->name, have,
-				  s->ndim > TENSOR_MAX_DIMS ? "x..." : "", want);
+		          s->ndim > TENSOR_MAX_DIMS ? "x..." : "", want);
 	}
 }
 
@@ -126,12 +126,12 @@ static enum glip_status match_tensors(struct conversion *cv)
 			continue;
 		cv->summary->warnings++;
 		glip__log(&cv->options->log, GLIP_LOG_WARNING, "tensor %s is unknown and left out",
-				  checkpoint_at(&cv->checkpoint, i)->name);
+		          checkpoint_at(&cv->checkpoint, i)->name);
 	}
 	if (problems > 0)
 		status = glip__fail(cv->err, GLIP_ERR_MODEL, "%s: %zu tensor%s missing, unreadable or of the wrong shape: %s%s",
-							cv->options->in, problems, problems > 1 ? "s are" : " is",
-							list.data != NULL ? list.data : "", problems > 3 ? ", ..." : "");
+		                    cv->options->in, problems, problems > 1 ? "s are" : " is",
+		                    list.data != NULL ? list.data : "", problems > 3 ? ", ..." : "");
 out:
 	glip__buf_free(&list);
 	return status;
@@ -164,7 +164,7 @@ static enum glip_status read_values(struct conversion *cv, const struct target *
 		char name[128];
 		source_name(t, (int)k, name);
 		TRY_OUT(checkpoint_read(&cv->checkpoint, official_names_find(&cv->names, name, &index), values + k * count,
-								cv->err));
+		                        cv->err));
 	}
 	move = t->transform == TRANSFORM_TAPS || (t->transform == TRANSFORM_MERGE && cv->names.reordered[index]);
 	if (move) {
@@ -237,8 +237,8 @@ static enum glip_status put_vocabulary(struct conversion *cv)
 
 	if (count != (size_t)cv->sizes.vocab)
 		return glip__fail(cv->err, GLIP_ERR_MODEL,
-						  "%s: the vocabulary has %zu tokens, the model %" PRId64 " word embeddings", o->vocab_name,
-						  count, cv->sizes.vocab);
+		                  "%s: the vocabulary has %zu tokens, the model %" PRId64 " word embeddings", o->vocab_name,
+		                  count, cv->sizes.vocab);
 	lines = glip__malloc(cv->allocator, count, sizeof(*lines));
 	texts = glip__malloc(cv->allocator, count, sizeof(*texts));
 	if (lines == NULL || texts == NULL)
@@ -400,15 +400,15 @@ static enum glip_status convert(struct conversion *cv)
 }
 
 enum glip_status convert_checkpoint(const struct convert_options *options, struct convert_summary *summary,
-									struct glip_error *err)
+                                    struct glip_error *err)
 {
 	struct glip_allocator a = glip__allocator_or_default(options->allocator);
 	struct conversion cv = {.options = options,
-							.allocator = &a,
-							.err = err,
-							.summary = summary,
-							.checkpoint = {.source = {.fd = -1}},
-							.targets = {.allocator = &a}};
+	                        .allocator = &a,
+	                        .err = err,
+	                        .summary = summary,
+	                        .checkpoint = {.source = {.fd = -1}},
+	                        .targets = {.allocator = &a}};
 	enum glip_status status;
 
 	memset(summary, 0, sizeof(*summary));

@@ -33,7 +33,7 @@ struct convert_summary {
 /* Errors: those of checkpoint_open, sizes_derive and the weights writer; MODEL where tensors are missing or of the
  * wrong shape or the vocabulary is another model's; CANCELLED. */
 enum glip_status convert_checkpoint(const struct convert_options *options, struct convert_summary *summary,
-									struct glip_error *err);
+                                    struct glip_error *err);
 
 /* ---- Parts, for tests -------------------------------------------------------------------------------------------- */
 
@@ -45,7 +45,7 @@ void convert_merge(const float *in, float *out, size_t rows, size_t channels);
 /* Gives equal rows one number, in order of first appearance; *unique receives how many there are. False when out of
  * memory. */
 bool convert_equal_rows(const struct glip_allocator *a, const float *rows, size_t count, size_t width, int32_t *number,
-						size_t *unique);
+                        size_t *unique);
 /* Lines of a vocabulary; out is NULL for counting. */
 size_t convert_vocab_lines(const char *text, size_t size, struct strmap_entry *out);
 

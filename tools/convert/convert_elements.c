@@ -102,7 +102,7 @@ void elements_to_f32(enum element element, const uint8_t *in, size_t count, floa
 	default:
 		for (size_t i = 0; i < count; i++)
 			out[i] = f32_from_bits((uint32_t)in[4 * i] | (uint32_t)in[4 * i + 1] << 8 | (uint32_t)in[4 * i + 2] << 16 |
-								   (uint32_t)in[4 * i + 3] << 24);
+			                       (uint32_t)in[4 * i + 3] << 24);
 		break;
 	}
 }

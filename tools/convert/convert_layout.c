@@ -34,7 +34,7 @@ static uint64_t hash_row(const float *row, size_t width)
 }
 
 bool convert_equal_rows(const struct glip_allocator *a, const float *rows, size_t count, size_t width, int32_t *number,
-						size_t *unique)
+                        size_t *unique)
 {
 	size_t size = 16, found = 0;
 	uint32_t *slots, *first;
@@ -51,7 +51,7 @@ bool convert_equal_rows(const struct glip_allocator *a, const float *rows, size_
 	for (size_t i = 0; i < count; i++) {
 		size_t slot = (size_t)hash_row(rows + i * width, width) & (size - 1);
 		while (slots[slot] != 0 &&
-			   memcmp(rows + first[slots[slot] - 1] * width, rows + i * width, width * sizeof(*rows)) != 0)
+		       memcmp(rows + first[slots[slot] - 1] * width, rows + i * width, width * sizeof(*rows)) != 0)
 			slot = (slot + 1) & (size - 1);
 		if (slots[slot] == 0) {
 			first[found] = (uint32_t)i;

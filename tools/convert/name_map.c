@@ -133,19 +133,13 @@ static const struct group {
 static size_t repetitions(const struct group *g, const struct model_sizes *m)
 {
 	switch (g->loop) {
-	case LOOP_BLOCKS:
-		return (size_t)(m->depths[0] + m->depths[1] + m->depths[2] + m->depths[3]);
+	case LOOP_BLOCKS: return (size_t)(m->depths[0] + m->depths[1] + m->depths[2] + m->depths[3]);
 	case LOOP_MERGES:
-	case LOOP_STAGE_NORMS:
-		return MAP_STAGES - 1;
-	case LOOP_BERT:
-		return (size_t)m->bert_layers;
-	case LOOP_FUSION:
-		return m->fusion ? (size_t)m->head_layers : 0;
-	case LOOP_HEAD:
-		return (size_t)m->head_layers;
-	default:
-		return 1;
+	case LOOP_STAGE_NORMS: return MAP_STAGES - 1;
+	case LOOP_BERT: return (size_t)m->bert_layers;
+	case LOOP_FUSION: return m->fusion ? (size_t)m->head_layers : 0;
+	case LOOP_HEAD: return (size_t)m->head_layers;
+	default: return 1;
 	}
 }
 
@@ -172,7 +166,7 @@ static struct indices locate(const struct group *g, const struct model_sizes *m,
 
 /* Writes prefix.leaf.suffix with the indices put in. Names are short by construction. */
 static void write_name(char *out, size_t size, const char *prefix, const struct indices *at, const char *leaf,
-					   const char *suffix)
+                       const char *suffix)
 {
 	size_t n = 0;
 
@@ -182,10 +176,10 @@ static void write_name(char *out, size_t size, const char *prefix, const struct 
 			continue;
 		}
 		n += (size_t)snprintf(out + n, size - n, "%zu",
-							  p[1] == 's'   ? at->stage
-							  : p[1] == 'b' ? at->block
-							  : p[1] == 'i' ? at->layer
-											: at->tower);
+		                      p[1] == 's'   ? at->stage
+		                      : p[1] == 'b' ? at->block
+		                      : p[1] == 'i' ? at->layer
+		                                    : at->tower);
 		p += 2;
 	}
 	snprintf(out + n, size - n, ".%s%s", leaf, suffix);
@@ -194,30 +188,18 @@ static void write_name(char *out, size_t size, const char *prefix, const struct 
 static int64_t size_of(char letter, const struct model_sizes *m, size_t stage)
 {
 	switch (letter) {
-	case 'E':
-		return m->embed_dim;
-	case 'S':
-		return m->embed_dim << stage;
-	case 'N':
-		return m->heads[stage];
-	case 'T':
-		return (2 * m->window - 1) * (2 * m->window - 1);
-	case 'V':
-		return m->vocab;
-	case 'P':
-		return m->positions;
-	case 'H':
-		return m->hidden;
-	case 'I':
-		return m->intermediate;
-	case 'C':
-		return m->channels;
-	case 'Q':
-		return m->channels / 4;
-	case 'F':
-		return m->fusion_dim;
-	default:
-		return m->prompt;
+	case 'E': return m->embed_dim;
+	case 'S': return m->embed_dim << stage;
+	case 'N': return m->heads[stage];
+	case 'T': return (2 * m->window - 1) * (2 * m->window - 1);
+	case 'V': return m->vocab;
+	case 'P': return m->positions;
+	case 'H': return m->hidden;
+	case 'I': return m->intermediate;
+	case 'C': return m->channels;
+	case 'Q': return m->channels / 4;
+	case 'F': return m->fusion_dim;
+	default: return m->prompt;
 	}
 }
 
@@ -243,7 +225,7 @@ static bool has_bias(enum row_kind kind)
 }
 
 static void write_target(struct target *t, const struct group *g, const struct row *row, const struct model_sizes *m,
-						 size_t repetition, bool bias)
+                         size_t repetition, bool bias)
 {
 	struct indices at = locate(g, m, repetition);
 	const char *suffix = has_bias(row->kind) ? (bias ? ".bias" : ".weight") : "";
@@ -263,7 +245,7 @@ static void write_target(struct target *t, const struct group *g, const struct r
 	if (row->kind == ROW_CONV)
 		t->transform = TRANSFORM_TAPS;
 	t->matrix = row->kind == ROW_LINEAR || row->kind == ROW_CONV || row->kind == ROW_MATRIX ||
-				row->kind == ROW_MERGE_MATRIX || row->kind == ROW_PROMPT;
+	            row->kind == ROW_MERGE_MATRIX || row->kind == ROW_PROMPT;
 }
 
 bool name_map_target(const struct model_sizes *sizes, size_t index, struct target *out)

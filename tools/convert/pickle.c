@@ -13,7 +13,7 @@ struct cell {
 };
 
 void pickle_init(struct pickle *p, const struct glip_allocator *allocator, const uint8_t *data, size_t size,
-				 const char *path)
+                 const char *path)
 {
 	*p = (struct pickle){.allocator = allocator, .data = data, .size = size, .path = path};
 	p->values.allocator = p->cells.allocator = p->stack.allocator = p->marks.allocator = p->memo.allocator = allocator;
@@ -262,8 +262,9 @@ static enum glip_status take_line(struct pickle *p, pickle_ref *ref)
 	if (end == NULL)
 		return damaged(p, "a name without an end");
 	p->at += (size_t)(end - begin) + 1;
-	return make(
-		p, (struct pickle_value){.kind = PICKLE_TEXT, .as.string = {(const char *)begin, (size_t)(end - begin)}}, ref);
+	return make(p,
+	            (struct pickle_value){.kind = PICKLE_TEXT, .as.string = {(const char *)begin, (size_t)(end - begin)}},
+	            ref);
 }
 
 static enum glip_status push_pair(struct pickle *p, enum pickle_kind kind, pickle_ref first, pickle_ref second)
@@ -308,47 +309,25 @@ static enum glip_status op_constant(struct pickle *p, uint8_t op, bool *done)
 
 	*done = true;
 	switch (op) {
-	case 'N':
-		return push_value(p, (struct pickle_value){.kind = PICKLE_NONE});
+	case 'N': return push_value(p, (struct pickle_value){.kind = PICKLE_NONE});
 	case 0x88:
-	case 0x89:
-		return push_value(p, (struct pickle_value){.kind = PICKLE_BOOL, .as.integer = op == 0x88});
-	case 'K':
-		TRY(take_number(p, 1, &n));
-		return push_int(p, (int64_t)n);
-	case 'M':
-		TRY(take_number(p, 2, &n));
-		return push_int(p, (int64_t)n);
-	case 'J':
-		return push_long(p, 4);
-	case 0x8A:
-		TRY(take_number(p, 1, &n));
-		return push_long(p, n);
-	case 0x8B:
-		TRY(take_number(p, 4, &n));
-		return push_long(p, n);
-	case 'G':
-		return push_float(p);
-	case 'X':
-		return push_string(p, PICKLE_TEXT, 4);
-	case 'U':
-		return push_string(p, PICKLE_TEXT, 1);
-	case 'T':
-		return push_string(p, PICKLE_TEXT, 4);
-	case 0x8C:
-		return push_string(p, PICKLE_TEXT, 1);
-	case 0x8D:
-		return push_string(p, PICKLE_TEXT, 8);
-	case 'C':
-		return push_string(p, PICKLE_BYTES, 1);
-	case 'B':
-		return push_string(p, PICKLE_BYTES, 4);
+	case 0x89: return push_value(p, (struct pickle_value){.kind = PICKLE_BOOL, .as.integer = op == 0x88});
+	case 'K': TRY(take_number(p, 1, &n)); return push_int(p, (int64_t)n);
+	case 'M': TRY(take_number(p, 2, &n)); return push_int(p, (int64_t)n);
+	case 'J': return push_long(p, 4);
+	case 0x8A: TRY(take_number(p, 1, &n)); return push_long(p, n);
+	case 0x8B: TRY(take_number(p, 4, &n)); return push_long(p, n);
+	case 'G': return push_float(p);
+	case 'X': return push_string(p, PICKLE_TEXT, 4);
+	case 'U': return push_string(p, PICKLE_TEXT, 1);
+	case 'T': return push_string(p, PICKLE_TEXT, 4);
+	case 0x8C: return push_string(p, PICKLE_TEXT, 1);
+	case 0x8D: return push_string(p, PICKLE_TEXT, 8);
+	case 'C': return push_string(p, PICKLE_BYTES, 1);
+	case 'B': return push_string(p, PICKLE_BYTES, 4);
 	case 0x8E:
-	case 0x96:
-		return push_string(p, PICKLE_BYTES, 8);
-	default:
-		*done = false;
-		return GLIP_OK;
+	case 0x96: return push_string(p, PICKLE_BYTES, 8);
+	default: *done = false; return GLIP_OK;
 	}
 }
 
@@ -358,14 +337,10 @@ static enum glip_status op_container(struct pickle *p, uint8_t op, bool *done)
 
 	*done = true;
 	switch (op) {
-	case '}':
-		return push_value(p, (struct pickle_value){.kind = PICKLE_DICT});
-	case ']':
-		return push_value(p, (struct pickle_value){.kind = PICKLE_LIST});
-	case ')':
-		return push_value(p, (struct pickle_value){.kind = PICKLE_TUPLE});
-	case 0x8F:
-		return push_value(p, (struct pickle_value){.kind = PICKLE_OPAQUE});
+	case '}': return push_value(p, (struct pickle_value){.kind = PICKLE_DICT});
+	case ']': return push_value(p, (struct pickle_value){.kind = PICKLE_LIST});
+	case ')': return push_value(p, (struct pickle_value){.kind = PICKLE_TUPLE});
+	case 0x8F: return push_value(p, (struct pickle_value){.kind = PICKLE_OPAQUE});
 	case 0x85:
 	case 0x86:
 	case 0x87:
@@ -373,9 +348,7 @@ static enum glip_status op_container(struct pickle *p, uint8_t op, bool *done)
 			return damaged(p, "the stack is empty");
 		return build_sequence(p, PICKLE_TUPLE, depth(p) - (op - 0x84u));
 	case 't':
-	case 'l':
-		TRY(pop_mark(p, &begin));
-		return build_sequence(p, op == 't' ? PICKLE_TUPLE : PICKLE_LIST, begin);
+	case 'l': TRY(pop_mark(p, &begin)); return build_sequence(p, op == 't' ? PICKLE_TUPLE : PICKLE_LIST, begin);
 	case 'd':
 		TRY(pop_mark(p, &begin));
 		if ((depth(p) - begin) % 2 != 0)
@@ -385,20 +358,12 @@ static enum glip_status op_container(struct pickle *p, uint8_t op, bool *done)
 		TRY(pop_mark(p, &begin));
 		p->stack.length = begin * sizeof(pickle_ref);
 		return push_value(p, (struct pickle_value){.kind = PICKLE_OPAQUE});
-	case 'a':
-		return depth(p) < 2 ? damaged(p, "the stack is empty") : fill(p, depth(p) - 1, false);
-	case 's':
-		return depth(p) < 3 ? damaged(p, "the stack is empty") : fill(p, depth(p) - 2, true);
+	case 'a': return depth(p) < 2 ? damaged(p, "the stack is empty") : fill(p, depth(p) - 1, false);
+	case 's': return depth(p) < 3 ? damaged(p, "the stack is empty") : fill(p, depth(p) - 2, true);
 	case 'e':
-	case 0x90:
-		TRY(pop_mark(p, &begin));
-		return fill(p, begin, false);
-	case 'u':
-		TRY(pop_mark(p, &begin));
-		return fill(p, begin, true);
-	default:
-		*done = false;
-		return GLIP_OK;
+	case 0x90: TRY(pop_mark(p, &begin)); return fill(p, begin, false);
+	case 'u': TRY(pop_mark(p, &begin)); return fill(p, begin, true);
+	default: *done = false; return GLIP_OK;
 	}
 }
 
@@ -410,27 +375,18 @@ static enum glip_status op_stack(struct pickle *p, uint8_t op, bool *done)
 
 	*done = true;
 	switch (op) {
-	case '(':
-		return append(p, &p->marks, &begin, sizeof(begin), MAX_STACK);
-	case '0':
-		return pop(p, &ref);
+	case '(': return append(p, &p->marks, &begin, sizeof(begin), MAX_STACK);
+	case '0': return pop(p, &ref);
 	case '1':
 		TRY(pop_mark(p, &begin));
 		p->stack.length = begin * sizeof(ref);
 		return GLIP_OK;
-	case '2':
-		TRY(top(p, &ref));
-		return push(p, ref);
+	case '2': TRY(top(p, &ref)); return push(p, ref);
 	case 'q':
-	case 'r':
-		TRY(take_number(p, op == 'q' ? 1 : 4, &n));
-		return memo_put(p, n);
-	case 0x94:
-		return memo_put(p, p->memo.length / sizeof(ref));
+	case 'r': TRY(take_number(p, op == 'q' ? 1 : 4, &n)); return memo_put(p, n);
+	case 0x94: return memo_put(p, p->memo.length / sizeof(ref));
 	case 'h':
-	case 'j':
-		TRY(take_number(p, op == 'h' ? 1 : 4, &n));
-		return memo_get(p, n);
+	case 'j': TRY(take_number(p, op == 'h' ? 1 : 4, &n)); return memo_get(p, n);
 	case 0x80:
 		TRY(take_number(p, 1, &n));
 		if (n < 2 || n > 5)
@@ -439,9 +395,7 @@ static enum glip_status op_stack(struct pickle *p, uint8_t op, bool *done)
 	case 0x95:
 		/* A frame only helps reading ahead. */
 		return take_number(p, 8, &n);
-	default:
-		*done = false;
-		return GLIP_OK;
+	default: *done = false; return GLIP_OK;
 	}
 }
 
@@ -497,19 +451,15 @@ static enum glip_status op_object(struct pickle *p, uint8_t op, bool *done)
 		/* The state of an object, such as a state dict's _metadata: of no interest. */
 		TRY(pop(p, &a));
 		return top(p, &b);
-	case 'Q':
-		TRY(pop(p, &a));
-		return push_pair(p, PICKLE_STORED, a, a);
-	default:
-		*done = false;
-		return GLIP_OK;
+	case 'Q': TRY(pop(p, &a)); return push_pair(p, PICKLE_STORED, a, a);
+	default: *done = false; return GLIP_OK;
 	}
 }
 
 enum glip_status pickle_parse(struct pickle *p, pickle_ref *root, struct glip_error *err)
 {
 	static enum glip_status (*const families[])(struct pickle *, uint8_t, bool *) = {op_stack, op_constant,
-																					 op_container, op_object};
+	                                                                                 op_container, op_object};
 	const uint8_t *op;
 
 	p->err = err;
@@ -523,7 +473,7 @@ enum glip_status pickle_parse(struct pickle *p, pickle_ref *root, struct glip_er
 			TRY(families[i](p, *op, &done));
 		if (!done)
 			return glip__fail(err, GLIP_ERR_UNSUPPORTED, "%s: pickle instruction 0x%02X at byte %zu is not supported",
-							  p->path, (unsigned)*op, p->at - 1);
+			                  p->path, (unsigned)*op, p->at - 1);
 	}
 }
 
@@ -573,7 +523,7 @@ bool pickle_is_text(const struct pickle *p, pickle_ref ref, const char *text)
 	const struct pickle_value *v = value_at(p, ref);
 
 	return v->kind == PICKLE_TEXT && v->as.string.length == strlen(text) &&
-		   memcmp(v->as.string.text, text, v->as.string.length) == 0;
+	       memcmp(v->as.string.text, text, v->as.string.length) == 0;
 }
 
 bool pickle_is_global(const struct pickle *p, pickle_ref ref, const char *module, const char *name)
@@ -581,5 +531,5 @@ bool pickle_is_global(const struct pickle *p, pickle_ref ref, const char *module
 	const struct pickle_value *v = value_at(p, ref);
 
 	return v->kind == PICKLE_GLOBAL && pickle_is_text(p, v->as.pair.first, module) &&
-		   pickle_is_text(p, v->as.pair.second, name);
+	       pickle_is_text(p, v->as.pair.second, name);
 }

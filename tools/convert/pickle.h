@@ -51,7 +51,7 @@ struct pickle {
 
 /* `data` must outlive the pickle. */
 void pickle_init(struct pickle *p, const struct glip_allocator *allocator, const uint8_t *data, size_t size,
-				 const char *path);
+                 const char *path);
 void pickle_free(struct pickle *p);
 /* Parses one pickle from p->at up to its end; several may follow each other. Errors: FORMAT, UNSUPPORTED, LIMIT, NOMEM.
  */

@@ -21,7 +21,7 @@ static enum glip_status read_list(struct json_reader *j, int64_t *out, int max, 
 	do {
 		if (*count == max)
 			return glip__fail(j->err, GLIP_ERR_FORMAT, "%s: JSON header: a list of more than %d numbers at byte %zu",
-							  j->path, max, (size_t)(j->at - j->text));
+			                  j->path, max, (size_t)(j->at - j->text));
 		TRY(json_read_count(j, &out[(*count)++]));
 	} while (json_read_accept(j, ','));
 	return json_read_expect(j, ']');
@@ -57,11 +57,11 @@ static enum glip_status read_field(struct json_reader *j, struct checkpoint_tens
 			bit = 0;
 	} else {
 		return glip__fail(j->err, GLIP_ERR_FORMAT, "%s: JSON header: unknown key %s at byte %zu", j->path, key,
-						  (size_t)(j->at - j->text));
+		                  (size_t)(j->at - j->text));
 	}
 	if (bit == 0 || (d->seen & bit) != 0)
 		return glip__fail(j->err, GLIP_ERR_FORMAT, "%s: JSON header: %s is wrong or stands there twice at byte %zu",
-						  j->path, key, (size_t)(j->at - j->text));
+		                  j->path, key, (size_t)(j->at - j->text));
 	d->seen |= bit;
 	return GLIP_OK;
 }
@@ -78,7 +78,7 @@ static void set_strides(struct checkpoint_tensor *t)
 }
 
 static enum glip_status read_entry(struct checkpoint *c, struct json_reader *j, const char *name, size_t name_length,
-								   uint64_t data, struct glip_error *err)
+                                   uint64_t data, struct glip_error *err)
 {
 	struct checkpoint_tensor t = {0};
 	struct description d = {0};
@@ -91,10 +91,10 @@ static enum glip_status read_entry(struct checkpoint *c, struct json_reader *j, 
 	TRY(json_read_expect(j, '}'));
 	if (d.seen != 7)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s lacks its dtype, shape or data_offsets", c->source.path,
-						  name);
+		                  name);
 	if (d.range[0] > d.range[1] || (uint64_t)d.range[1] > c->source.size - data)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s lies outside the file: truncated?", c->source.path,
-						  name);
+		                  name);
 	bytes = (uint64_t)(d.range[1] - d.range[0]);
 	if (!element_by_safetensors(d.dtype, d.dtype_length, &t.element)) {
 		TRY(checkpoint_problem(c, &t, err, "is of type %s, which is not supported", d.dtype));
@@ -106,7 +106,7 @@ static enum glip_status read_entry(struct checkpoint *c, struct json_reader *j, 
 	TRY(checkpoint_check(c, &t, err));
 	if (t.problem == NULL && (uint64_t)t.count * element_size(t.element) != bytes)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s has %" PRIu64 " bytes, its shape needs %" PRIu64,
-						  c->source.path, name, bytes, (uint64_t)t.count * element_size(t.element));
+		                  c->source.path, name, bytes, (uint64_t)t.count * element_size(t.element));
 	return checkpoint_add(c, name, name_length, &t, err);
 }
 
@@ -130,9 +130,9 @@ static enum glip_status check_overlap(const struct checkpoint *c, struct glip_er
 	qsort(order, c->count, sizeof(*order), by_place);
 	for (size_t i = 1; i < c->count && status == GLIP_OK; i++)
 		if (order[i]->storage_offset <
-			order[i - 1]->storage_offset + order[i - 1]->storage_count * element_size(order[i - 1]->element))
+		    order[i - 1]->storage_offset + order[i - 1]->storage_count * element_size(order[i - 1]->element))
 			status = glip__fail(err, GLIP_ERR_FORMAT, "%s: tensors %s and %s overlap", c->source.path,
-								order[i - 1]->name, order[i]->name);
+			                    order[i - 1]->name, order[i]->name);
 	glip__free(c->allocator, order);
 	return status;
 }
@@ -150,7 +150,7 @@ enum glip_status safetensors_read(struct checkpoint *c, struct glip_error *err)
 	size = little_endian(head, 8);
 	if (size > c->source.size - 8 || size > CHECKPOINT_MAX_HEADER)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: a header of %" PRIu64 " bytes is more than the file or %d",
-						  c->source.path, size, CHECKPOINT_MAX_HEADER);
+		                  c->source.path, size, CHECKPOINT_MAX_HEADER);
 	text = glip__malloc(c->allocator, (size_t)size, 1);
 	if (text == NULL)
 		return glip__fail_nomem(err, "the header", (size_t)size);

@@ -34,7 +34,7 @@ enum glip_status official_names_init(struct official_names *names, const struct 
 			TRY_OUT(glip__fail_nomem(err, "the names of the tensors", i));
 		if (!is_new)
 			TRY_OUT(glip__fail(err, GLIP_ERR_MODEL, "%s: tensors %s and %s mean the same", c->source.path, name,
-							   checkpoint_at(c, number)->name));
+			                   checkpoint_at(c, number)->name));
 		names->reordered[i] = reordered;
 	}
 	return GLIP_OK;
@@ -102,29 +102,29 @@ static const struct size_rule size_rules[] = {
 	{"language_backbone.body.model.embeddings.word_embeddings.weight", 2, 0, offsetof(struct model_sizes, vocab)},
 	{"language_backbone.body.model.embeddings.word_embeddings.weight", 2, 1, offsetof(struct model_sizes, hidden)},
 	{"language_backbone.body.model.embeddings.position_embeddings.weight", 2, 0,
-	 offsetof(struct model_sizes, positions)},
+     offsetof(struct model_sizes, positions)},
 	{"language_backbone.body.model.encoder.layer.0.intermediate.dense.weight", 2, 0,
-	 offsetof(struct model_sizes, intermediate)},
+     offsetof(struct model_sizes, intermediate)},
 	{"rpn.head.bbox_pred.weight", 4, 1, offsetof(struct model_sizes, channels)},
 };
 
 static enum glip_status shape_of(const struct official_names *names, const char *name, int ndim, int dim, int64_t *out,
-								 struct glip_error *err)
+                                 struct glip_error *err)
 {
 	const struct checkpoint_tensor *t = official_names_find(names, name, NULL);
 	const char *path = names->checkpoint->source.path;
 
 	if (t == NULL)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: tensor %s is missing: not a GLIP checkpoint, or not all of one",
-						  path, name);
+		                  path, name);
 	if (t->problem != NULL)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: tensor %s %s", path, name, t->problem);
 	if (t->ndim != ndim)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: tensor %s has %d dimensions, expected %d", path, name, t->ndim,
-						  ndim);
+		                  ndim);
 	if (t->shape[dim] > 1 << 20)
 		return glip__fail(err, GLIP_ERR_LIMIT, "%s: dimension %d of tensor %s is %" PRId64 ", more than %d", path, dim,
-						  name, t->shape[dim], 1 << 20);
+		                  name, t->shape[dim], 1 << 20);
 	*out = t->shape[dim];
 	return GLIP_OK;
 }
@@ -145,7 +145,7 @@ static enum glip_status derive_swin(const struct official_names *names, struct m
 		m->window++;
 	if ((2 * m->window - 1) * (2 * m->window - 1) != entries || m->window > 64)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: tensor %s has %" PRId64 " rows, no (2w-1)^2 of a window w up to 64",
-						  names->checkpoint->source.path, name, entries);
+		                  names->checkpoint->source.path, name, entries);
 	return GLIP_OK;
 }
 
@@ -157,7 +157,7 @@ static enum glip_status derive_head(const struct official_names *names, struct m
 	m->fusion = count_numbered(names, "rpn.head.dyhead_tower.", ".b_attn.") > 0;
 	if (tower == 0)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: there is no tensor rpn.head.dyhead_tower.*: not a GLIP checkpoint",
-						  names->checkpoint->source.path);
+		                  names->checkpoint->source.path);
 	m->head_layers = m->fusion ? (tower + 2) / 3 : tower;
 	if (m->fusion)
 		TRY(shape_of(names, "rpn.head.dyhead_tower.0.b_attn.attn.v_proj.weight", 2, 0, &m->fusion_dim, err));
@@ -198,7 +198,7 @@ static bool parse_numbers(const char *text, int64_t *out, int count)
 }
 
 static enum glip_status apply_setting(const char *item, const struct model_sizes *shapes, struct model_sizes *m,
-									  struct glip_error *err)
+                                      struct glip_error *err)
 {
 	const char *equals = strchr(item, '=');
 
@@ -210,20 +210,20 @@ static enum glip_status apply_setting(const char *item, const struct model_sizes
 			continue;
 		if (!parse_numbers(equals + 1, values, k->count))
 			return glip__fail(err, GLIP_ERR_ARGUMENT, "--set %s: %s takes %s", item, k->name,
-							  k->count == 1 ? "a positive number"
-											: "four positive numbers, as in swin.heads=3,6,12,24");
+			                  k->count == 1 ? "a positive number"
+			                                : "four positive numbers, as in swin.heads=3,6,12,24");
 		memcpy((char *)m + k->field, values, (size_t)k->count * sizeof(values[0]));
 		for (int s = 0; s < MAP_STAGES && k->count > 1; s++)
 			if (values[s] != shapes->heads[s])
 				return glip__fail(err, GLIP_ERR_ARGUMENT,
-								  "--set %s: the relative_position_bias_table of stage %d is for %" PRId64 " heads",
-								  item, s, shapes->heads[s]);
+				                  "--set %s: the relative_position_bias_table of stage %d is for %" PRId64 " heads",
+				                  item, s, shapes->heads[s]);
 		return GLIP_OK;
 	}
 	return glip__fail(err, GLIP_ERR_ARGUMENT,
-					  "--set %s: unknown; there are swin.heads=A,B,C,D, bert.heads=N, "
-					  "bert.max_tokens=N, fusion.heads=N, head.groups=N",
-					  item);
+	                  "--set %s: unknown; there are swin.heads=A,B,C,D, bert.heads=N, "
+	                  "bert.max_tokens=N, fusion.heads=N, head.groups=N",
+	                  item);
 }
 
 /* parts is 0 where nothing was said of text heads and the official rule gives no whole number. */
@@ -232,10 +232,12 @@ static enum glip_status divides(const char *path, int64_t whole, int64_t parts, 
 	if (parts >= 1 && whole % parts == 0)
 		return GLIP_OK;
 	if (parts >= 1)
-		return glip__fail(err, GLIP_ERR_MODEL, "%s: %s=%" PRId64 " does not divide a width of %" PRId64 "; say --set %s=N",
-						  path, key, parts, whole, key);
-	return glip__fail(err, GLIP_ERR_MODEL, "%s: the official models' 64 channels a text head does not divide %" PRId64
-					  "; say --set %s=N", path, whole, key);
+		return glip__fail(err, GLIP_ERR_MODEL,
+		                  "%s: %s=%" PRId64 " does not divide a width of %" PRId64 "; say --set %s=N", path, key, parts,
+		                  whole, key);
+	return glip__fail(err, GLIP_ERR_MODEL,
+	                  "%s: the official models' 64 channels a text head does not divide %" PRId64 "; say --set %s=N",
+	                  path, whole, key);
 }
 
 static enum glip_status check_sizes(const char *path, const struct model_sizes *m, struct glip_error *err)
@@ -245,8 +247,8 @@ static enum glip_status check_sizes(const char *path, const struct model_sizes *
 			return glip__fail(err, GLIP_ERR_MODEL, "%s: stage %d of the image encoder has no blocks", path, s);
 		if ((m->embed_dim << s) % m->heads[s] != 0)
 			return glip__fail(err, GLIP_ERR_MODEL,
-							  "%s: %" PRId64 " heads do not divide the %" PRId64 " channels of stage %d", path,
-							  m->heads[s], m->embed_dim << s, s);
+			                  "%s: %" PRId64 " heads do not divide the %" PRId64 " channels of stage %d", path,
+			                  m->heads[s], m->embed_dim << s, s);
 	}
 	TRY(divides(path, m->hidden, m->bert_heads, "bert.heads", err));
 	if (m->fusion)
@@ -254,18 +256,18 @@ static enum glip_status check_sizes(const char *path, const struct model_sizes *
 	TRY(divides(path, m->channels, m->groups, "head.groups", err));
 	if (m->max_tokens > m->positions || m->max_tokens < 2)
 		return glip__fail(err, GLIP_ERR_ARGUMENT,
-						  "%s: %" PRId64 " tokens do not fit the %" PRId64 " positions of the text encoder", path,
-						  m->max_tokens, m->positions);
+		                  "%s: %" PRId64 " tokens do not fit the %" PRId64 " positions of the text encoder", path,
+		                  m->max_tokens, m->positions);
 	if (m->channels % 4 != 0)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: the head has %" PRId64 " channels, no multiple of 4", path,
-						  m->channels);
+		                  m->channels);
 	if (m->bert_layers < 1)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: the text encoder has no layers", path);
 	return GLIP_OK;
 }
 
 enum glip_status sizes_derive(const struct official_names *names, const struct settings *settings,
-							  struct model_sizes *out, struct glip_error *err)
+                              struct model_sizes *out, struct glip_error *err)
 {
 	const char *path = names->checkpoint->source.path;
 	struct model_sizes shapes = {0}, m;
@@ -294,12 +296,12 @@ enum glip_status sizes_derive(const struct official_names *names, const struct s
 const char *sizes_variant(const struct model_sizes *m)
 {
 	bool head = m->hidden == 768 && m->bert_layers == 12 && m->bert_heads == 12 && m->intermediate == 3072 &&
-				m->channels == 256 && m->groups == 16 &&
-				(!m->fusion || (m->fusion_dim == 2048 && m->fusion_heads == 8));
+	            m->channels == 256 && m->groups == 16 &&
+	            (!m->fusion || (m->fusion_dim == 2048 && m->fusion_heads == 8));
 	bool tiny = m->embed_dim == 96 && m->depths[0] == 2 && m->depths[1] == 2 && m->depths[2] == 6 &&
-				m->depths[3] == 2 && m->window == 7 && m->head_layers == 6;
+	            m->depths[3] == 2 && m->window == 7 && m->head_layers == 6;
 	bool large = m->embed_dim == 192 && m->depths[0] == 2 && m->depths[1] == 2 && m->depths[2] == 18 &&
-				 m->depths[3] == 2 && m->window == 12 && m->head_layers == 8;
+	             m->depths[3] == 2 && m->window == 12 && m->head_layers == 8;
 
 	if (head && tiny)
 		return m->fusion ? "GLIP-T" : "GLIP-A";

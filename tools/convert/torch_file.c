@@ -32,11 +32,11 @@ static bool read_storage(const struct pickle *p, pickle_ref stored, struct stora
 
 	*text = "has a storage of unknown form";
 	if (pickle_at(p, stored)->kind != PICKLE_STORED || !pickle_item(p, id, 0, &item) ||
-		!pickle_is_text(p, item, "storage") || !pickle_item(p, id, 1, &type) || !pickle_item(p, id, 2, &key) ||
-		!pickle_item(p, id, 4, &count))
+	    !pickle_is_text(p, item, "storage") || !pickle_item(p, id, 1, &type) || !pickle_item(p, id, 2, &key) ||
+	    !pickle_item(p, id, 4, &count))
 		return false;
 	if (pickle_at(p, key)->kind != PICKLE_TEXT || pickle_at(p, count)->kind != PICKLE_INT ||
-		pickle_at(p, type)->kind != PICKLE_GLOBAL || pickle_at(p, count)->as.integer < 0)
+	    pickle_at(p, type)->kind != PICKLE_GLOBAL || pickle_at(p, count)->as.integer < 0)
 		return false;
 	if (pickle_item(p, id, 5, &item) && pickle_at(p, item)->kind != PICKLE_NONE) {
 		*text = "is a view of a part of a storage, which is not supported";
@@ -56,7 +56,7 @@ static bool read_storage(const struct pickle *p, pickle_ref stored, struct stora
 
 /* Fills storage_offset and crc. */
 static enum glip_status place_storage(struct checkpoint *c, const struct places *places, const struct storage *s,
-									  struct checkpoint_tensor *t, struct glip_error *err)
+                                      struct checkpoint_tensor *t, struct glip_error *err)
 {
 	char name[256];
 	const struct zip_member *m;
@@ -80,7 +80,7 @@ static enum glip_status place_storage(struct checkpoint *c, const struct places 
 		return checkpoint_problem(c, t, err, "has a storage that the archive lacks");
 	if (t->storage_count > m->size / element_size(s->element))
 		return checkpoint_problem(c, t, err, "has a storage of %" PRId64 " elements in a member of %" PRIu64 " bytes",
-								  s->count, m->size);
+		                          s->count, m->size);
 	t->storage_offset = m->offset;
 	t->crc = m->size == t->storage_count * element_size(s->element) ? m->crc : 0;
 	return GLIP_OK;
@@ -117,8 +117,8 @@ static pickle_ref unwrap_parameter(const struct pickle *p, pickle_ref ref)
 	for (int i = 0; i < 4; i++) {
 		const struct pickle_value *v = pickle_at(p, ref);
 		if (v->kind != PICKLE_OBJECT ||
-			(!pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_parameter") &&
-			 !pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_parameter_with_state")))
+		    (!pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_parameter") &&
+		     !pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_parameter_with_state")))
 			break;
 		if (!pickle_item(p, v->as.pair.second, 0, &ref))
 			break;
@@ -127,7 +127,7 @@ static pickle_ref unwrap_parameter(const struct pickle *p, pickle_ref ref)
 }
 
 static enum glip_status not_a_tensor(struct checkpoint *c, const struct pickle *p, pickle_ref ref,
-									 struct checkpoint_tensor *t, struct glip_error *err)
+                                     struct checkpoint_tensor *t, struct glip_error *err)
 {
 	const struct pickle_value *v = pickle_at(p, ref), *module, *name;
 
@@ -137,13 +137,13 @@ static enum glip_status not_a_tensor(struct checkpoint *c, const struct pickle *
 	module = pickle_at(p, v->as.pair.first);
 	name = pickle_at(p, v->as.pair.second);
 	return checkpoint_problem(c, t, err, "is made by %.*s.%.*s, which is not supported",
-							  (int)(module->as.string.length & 63), module->as.string.text,
-							  (int)(name->as.string.length & 63), name->as.string.text);
+	                          (int)(module->as.string.length & 63), module->as.string.text,
+	                          (int)(name->as.string.length & 63), name->as.string.text);
 }
 
 /* _rebuild_tensor_v2(storage, first element, size, stride, requires_grad, hooks), or _rebuild_tensor with four. */
 static enum glip_status read_tensor(struct checkpoint *c, const struct pickle *p, const struct places *places,
-									pickle_ref ref, struct checkpoint_tensor *t, struct glip_error *err)
+                                    pickle_ref ref, struct checkpoint_tensor *t, struct glip_error *err)
 {
 	const struct pickle_value *v;
 	pickle_ref args, stored, first, size, stride;
@@ -154,13 +154,13 @@ static enum glip_status read_tensor(struct checkpoint *c, const struct pickle *p
 	ref = unwrap_parameter(p, ref);
 	v = pickle_at(p, ref);
 	if (v->kind != PICKLE_OBJECT || (!pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_tensor_v2") &&
-									 !pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_tensor")))
+	                                 !pickle_is_global(p, v->as.pair.first, "torch._utils", "_rebuild_tensor")))
 		return not_a_tensor(c, p, ref, t, err);
 	args = v->as.pair.second;
 	if (!pickle_item(p, args, 0, &stored) || !pickle_item(p, args, 1, &first) || !pickle_item(p, args, 2, &size) ||
-		!pickle_item(p, args, 3, &stride) || pickle_at(p, first)->kind != PICKLE_INT ||
-		pickle_at(p, first)->as.integer < 0 || !read_ints(p, size, t->shape, &t->ndim) ||
-		!read_ints(p, stride, t->stride, &strides) || strides != t->ndim)
+	    !pickle_item(p, args, 3, &stride) || pickle_at(p, first)->kind != PICKLE_INT ||
+	    pickle_at(p, first)->as.integer < 0 || !read_ints(p, size, t->shape, &t->ndim) ||
+	    !read_ints(p, stride, t->stride, &strides) || strides != t->ndim)
 		return checkpoint_problem(c, t, err, "is described in an unknown form");
 	if (!read_storage(p, stored, &storage, &text))
 		return checkpoint_problem(c, t, err, "%s", text);
@@ -171,7 +171,7 @@ static enum glip_status read_tensor(struct checkpoint *c, const struct pickle *p
 
 /* The state dict: under "model" (official files), "state_dict", or the whole file. */
 static enum glip_status read_state(struct checkpoint *c, const struct pickle *p, const struct places *places,
-								   pickle_ref root, struct glip_error *err)
+                                   pickle_ref root, struct glip_error *err)
 {
 	const struct pickle_value *v = pickle_at(p, root);
 	pickle_ref inner, key, value;
@@ -180,7 +180,7 @@ static enum glip_status read_state(struct checkpoint *c, const struct pickle *p,
 	if (v->kind != PICKLE_DICT)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: the checkpoint is no dictionary of tensors", c->source.path);
 	if ((pickle_lookup(p, root, "model", &inner) || pickle_lookup(p, root, "state_dict", &inner)) &&
-		pickle_at(p, unwrap_parameter(p, inner))->kind == PICKLE_DICT)
+	    pickle_at(p, unwrap_parameter(p, inner))->kind == PICKLE_DICT)
 		v = pickle_at(p, inner);
 	cell = v->head;
 	while (cell != 0) {
@@ -198,7 +198,7 @@ static enum glip_status read_state(struct checkpoint *c, const struct pickle *p,
 /* ---- The zip archive --------------------------------------------------------------------------------------------- */
 
 static enum glip_status find_root(const struct checkpoint *c, const struct zip *zip, struct places *places,
-								  const struct zip_member **pickle, struct glip_error *err)
+                                  const struct zip_member **pickle, struct glip_error *err)
 {
 	static const char leaf[] = "data.pkl";
 	const size_t length = sizeof(leaf) - 1;
@@ -219,10 +219,10 @@ static enum glip_status find_root(const struct checkpoint *c, const struct zip *
 	}
 	if (*pickle == NULL)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: a zip archive, but no torch checkpoint: it has no data.pkl",
-						  c->source.path);
+		                  c->source.path);
 	if ((*pickle)->size > CHECKPOINT_MAX_HEADER)
 		return glip__fail(err, GLIP_ERR_LIMIT, "%s: data.pkl has more than %d bytes", c->source.path,
-						  CHECKPOINT_MAX_HEADER);
+		                  CHECKPOINT_MAX_HEADER);
 	return GLIP_OK;
 }
 
@@ -244,7 +244,7 @@ static enum glip_status check_byteorder(const struct checkpoint *c, const struct
 			return GLIP_OK;
 	}
 	return glip__fail(err, GLIP_ERR_UNSUPPORTED, "%s: the checkpoint was not written on a little-endian machine",
-					  c->source.path);
+	                  c->source.path);
 }
 
 enum glip_status torch_zip_read(struct checkpoint *c, struct glip_error *err)
@@ -280,7 +280,7 @@ out:
 
 /* The pickled magic number that every such file begins with: protocol 2, a ten-byte integer, end. */
 static const uint8_t legacy_magic[] = {0x80, 2,    0x8A, 10,   0x6C, 0xFC, 0x9C, 0x46,
-									   0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, '.'};
+                                       0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, '.'};
 
 bool torch_legacy_probe(const uint8_t *head, size_t size)
 {
@@ -290,7 +290,7 @@ bool torch_legacy_probe(const uint8_t *head, size_t size)
 /* Type and size of each storage stand in the pickle, its bytes behind: an 8-byte count of elements, then those, in the
  * order of the key list. */
 static enum glip_status walk_storages(struct checkpoint *c, const struct pickle *p, size_t values, pickle_ref keys,
-									  struct places *places, struct glip_error *err)
+                                      struct places *places, struct glip_error *err)
 {
 	uint64_t at = p->at;
 	uint32_t cell = pickle_at(p, keys)->head;
@@ -307,7 +307,7 @@ static enum glip_status walk_storages(struct checkpoint *c, const struct pickle 
 		if (pickle_at(p, (pickle_ref)i)->kind != PICKLE_STORED || !read_storage(p, (pickle_ref)i, &s, &text))
 			continue;
 		if (!strmap_add(&known, s.key, s.key_length, &number, &is_new) ||
-			(is_new && !glip__buf_append(&storages, &s, sizeof(s))))
+		    (is_new && !glip__buf_append(&storages, &s, sizeof(s))))
 			TRY_OUT(glip__fail_nomem(err, "the list of storages", storages.length));
 	}
 	while (cell != 0) {
@@ -319,22 +319,22 @@ static enum glip_status walk_storages(struct checkpoint *c, const struct pickle 
 		const struct pickle_value *v = pickle_at(p, key);
 		if (v->kind != PICKLE_TEXT || !strmap_find(&known, v->as.string.text, v->as.string.length, &number))
 			TRY_OUT(glip__fail(err, GLIP_ERR_FORMAT, "%s: a storage of unknown type or size stands in the file",
-							   c->source.path));
+			                   c->source.path));
 		memcpy(&s, storages.data + number * sizeof(s), sizeof(s));
 		TRY_OUT(byte_source_read(&c->source, at, head, sizeof(head), err));
 		at += sizeof(head);
 		size = (c->source.size - at) / element_size(s.element);
 		if (little_endian(head, 8) != (uint64_t)s.count || (uint64_t)s.count > size)
 			TRY_OUT(glip__fail(err, GLIP_ERR_FORMAT,
-							   "%s: storage %.*s has %" PRIu64 " elements, expected %" PRId64 " (and room for %" PRIu64
-							   "): truncated?",
-							   c->source.path, (int)(s.key_length & 63), s.key, little_endian(head, 8), s.count, size));
+			                   "%s: storage %.*s has %" PRIu64 " elements, expected %" PRId64 " (and room for %" PRIu64
+			                   "): truncated?",
+			                   c->source.path, (int)(s.key_length & 63), s.key, little_endian(head, 8), s.count, size));
 		if (!strmap_add(&places->keys, s.key, s.key_length, &number, &is_new) ||
-			!glip__buf_append(&places->offsets, &at, sizeof(at)))
+		    !glip__buf_append(&places->offsets, &at, sizeof(at)))
 			TRY_OUT(glip__fail_nomem(err, "the list of storages", storages.length));
 		if (!is_new)
 			TRY_OUT(glip__fail(err, GLIP_ERR_FORMAT, "%s: storage %.*s stands there twice", c->source.path,
-							   (int)(s.key_length & 63), s.key));
+			                   (int)(s.key_length & 63), s.key));
 		at += (uint64_t)s.count * element_size(s.element);
 	}
 out:
@@ -345,7 +345,7 @@ out:
 
 /* Five pickles: magic number, protocol version, system, the object, the keys of its storages. */
 static enum glip_status read_pickles(struct checkpoint *c, struct pickle *p, struct places *places,
-									 struct glip_error *err)
+                                     struct glip_error *err)
 {
 	pickle_ref version, system, root, keys, order;
 	size_t values;
@@ -354,12 +354,12 @@ static enum glip_status read_pickles(struct checkpoint *c, struct pickle *p, str
 	TRY(pickle_parse(p, &version, err));
 	if (pickle_at(p, version)->kind != PICKLE_INT || pickle_at(p, version)->as.integer != 1001)
 		return glip__fail(err, GLIP_ERR_UNSUPPORTED, "%s: this version of torch's old format is not supported",
-						  c->source.path);
+		                  c->source.path);
 	TRY(pickle_parse(p, &system, err));
 	if (pickle_lookup(p, system, "little_endian", &order) && pickle_at(p, order)->kind == PICKLE_BOOL &&
-		pickle_at(p, order)->as.integer == 0)
+	    pickle_at(p, order)->as.integer == 0)
 		return glip__fail(err, GLIP_ERR_UNSUPPORTED, "%s: the checkpoint was not written on a little-endian machine",
-						  c->source.path);
+		                  c->source.path);
 	TRY(pickle_parse(p, &root, err));
 	values = pickle_count(p);
 	TRY(pickle_parse(p, &keys, err));

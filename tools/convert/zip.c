@@ -25,7 +25,7 @@ bool zip_probe(const uint8_t *head, size_t size)
 
 /* The last record of the file: its comment must reach exactly to the end. */
 static enum glip_status find_end(const struct byte_source *s, uint8_t *tail, size_t size, size_t *at,
-								 struct glip_error *err)
+                                 struct glip_error *err)
 {
 	TRY(byte_source_read(s, s->size - size, tail, size, err));
 	for (size_t i = size - END_SIZE + 1; i-- > 0;) {
@@ -38,7 +38,7 @@ static enum glip_status find_end(const struct byte_source *s, uint8_t *tail, siz
 }
 
 static enum glip_status read_end64(const struct byte_source *s, uint64_t end, struct directory_place *place,
-								   struct glip_error *err)
+                                   struct glip_error *err)
 {
 	uint8_t locator[LOCATOR_SIZE], record[END64_SIZE];
 	uint64_t at;
@@ -61,7 +61,7 @@ static enum glip_status read_end64(const struct byte_source *s, uint64_t end, st
 }
 
 static enum glip_status locate(const struct byte_source *s, const struct glip_allocator *a,
-							   struct directory_place *place, struct glip_error *err)
+                               struct directory_place *place, struct glip_error *err)
 {
 	size_t size = s->size < END_SIZE + 65535 ? (size_t)s->size : END_SIZE + 65535, at = 0;
 	enum glip_status status = GLIP_OK;
@@ -76,8 +76,8 @@ static enum glip_status locate(const struct byte_source *s, const struct glip_al
 	TRY_OUT(find_end(s, tail, size, &at, err));
 	end = s->size - size + at;
 	*place = (struct directory_place){.offset = little_endian(tail + at + 16, 4),
-									  .size = little_endian(tail + at + 12, 4),
-									  .count = little_endian(tail + at + 10, 2)};
+	                                  .size = little_endian(tail + at + 12, 4),
+	                                  .count = little_endian(tail + at + 10, 2)};
 	if (place->offset == UINT32_MAX || place->size == UINT32_MAX || place->count == UINT16_MAX)
 		TRY_OUT(read_end64(s, end, place, err));
 	else if (little_endian(tail + at + 4, 2) != 0 || little_endian(tail + at + 6, 2) != 0)
@@ -87,7 +87,7 @@ static enum glip_status locate(const struct byte_source *s, const struct glip_al
 			glip__fail(err, GLIP_ERR_FORMAT, "%s: the directory of the zip archive lies outside the file", s->path));
 	if (place->count > MAX_MEMBERS || place->size > MAX_DIRECTORY || place->count > place->size / CENTRAL_SIZE)
 		TRY_OUT(glip__fail(err, GLIP_ERR_LIMIT, "%s: %" PRIu64 " members are too many for the zip archive's directory",
-						   s->path, place->count));
+		                   s->path, place->count));
 out:
 	glip__free(a, tail);
 	return status;
@@ -124,7 +124,7 @@ static bool read_extra64(const uint8_t *extra, size_t size, uint64_t *fields[3])
 }
 
 static enum glip_status fail_member(const struct byte_source *s, const struct zip_member *m, enum glip_status code,
-									const char *what, struct glip_error *err)
+                                    const char *what, struct glip_error *err)
 {
 	int length = m->name_length < 80 ? (int)m->name_length : 80;
 
@@ -132,7 +132,7 @@ static enum glip_status fail_member(const struct byte_source *s, const struct zi
 }
 
 static enum glip_status read_entry(const struct byte_source *s, const uint8_t *p, size_t room, struct zip_member *m,
-								   size_t *length, struct glip_error *err)
+                                   size_t *length, struct glip_error *err)
 {
 	size_t name_length, extra_length, comment_length;
 	uint64_t packed;
@@ -146,24 +146,24 @@ static enum glip_status read_entry(const struct byte_source *s, const uint8_t *p
 	if (*length > room)
 		return glip__fail(err, GLIP_ERR_FORMAT, "%s: the directory of the zip archive is damaged", s->path);
 	*m = (struct zip_member){.name = (const char *)p + CENTRAL_SIZE,
-							 .name_length = name_length,
-							 .header = little_endian(p + 42, 4),
-							 .size = little_endian(p + 24, 4),
-							 .crc = (uint32_t)little_endian(p + 16, 4)};
+	                         .name_length = name_length,
+	                         .header = little_endian(p + 42, 4),
+	                         .size = little_endian(p + 24, 4),
+	                         .crc = (uint32_t)little_endian(p + 16, 4)};
 	packed = little_endian(p + 20, 4);
 	if (little_endian(p + 8, 2) & 1)
 		return fail_member(s, m, GLIP_ERR_UNSUPPORTED, "is encrypted", err);
 	if (little_endian(p + 10, 2) != 0)
 		return fail_member(s, m, GLIP_ERR_UNSUPPORTED, "is compressed; torch.save stores", err);
 	if (!read_extra64(p + CENTRAL_SIZE + name_length, extra_length, (uint64_t *[]){&m->size, &packed, &m->header}) ||
-		packed != m->size)
+	    packed != m->size)
 		return fail_member(s, m, GLIP_ERR_FORMAT, "has contradicting sizes", err);
 	return GLIP_OK;
 }
 
 /* The data follow the local header, whose name must be the same; its sizes may stand behind the data instead. */
 static enum glip_status read_local(const struct byte_source *s, struct zip_member *m, uint64_t limit, uint8_t *scratch,
-								   struct glip_error *err)
+                                   struct glip_error *err)
 {
 	uint64_t length;
 
@@ -171,7 +171,7 @@ static enum glip_status read_local(const struct byte_source *s, struct zip_membe
 		return fail_member(s, m, GLIP_ERR_FORMAT, "lies outside the file", err);
 	TRY(byte_source_read(s, m->header, scratch, LOCAL_SIZE + m->name_length, err));
 	if (memcmp(scratch, "PK\3\4", 4) != 0 || little_endian(scratch + 26, 2) != m->name_length ||
-		memcmp(scratch + LOCAL_SIZE, m->name, m->name_length) != 0)
+	    memcmp(scratch + LOCAL_SIZE, m->name, m->name_length) != 0)
 		return fail_member(s, m, GLIP_ERR_FORMAT, "is not where the directory says", err);
 	if ((little_endian(scratch + 6, 2) & 1) || little_endian(scratch + 8, 2) != 0)
 		return fail_member(s, m, GLIP_ERR_UNSUPPORTED, "is encrypted or compressed", err);
@@ -190,7 +190,7 @@ static int by_place(const void *a, const void *b)
 }
 
 static enum glip_status read_members(const struct byte_source *s, struct zip *zip, const struct directory_place *place,
-									 uint8_t *scratch, struct glip_error *err)
+                                     uint8_t *scratch, struct glip_error *err)
 {
 	size_t at = 0, number;
 	bool is_new;
@@ -215,7 +215,7 @@ static enum glip_status read_members(const struct byte_source *s, struct zip *zi
 }
 
 enum glip_status zip_open(const struct byte_source *source, const struct glip_allocator *allocator, struct zip *out,
-						  struct glip_error *err)
+                          struct glip_error *err)
 {
 	enum { SCRATCH = LOCAL_SIZE + 65535 };
 	struct directory_place place = {0};

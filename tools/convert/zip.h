@@ -27,7 +27,7 @@ bool zip_probe(const uint8_t *head, size_t size);
 /* Reads the directory (Zip64 too) and checks every member: stored, not encrypted, inside the file, not overlapping
  * another. Errors: FORMAT, UNSUPPORTED (compressed, encrypted, several parts), LIMIT, NOMEM, IO. */
 enum glip_status zip_open(const struct byte_source *source, const struct glip_allocator *allocator, struct zip *out,
-						  struct glip_error *err);
+                          struct glip_error *err);
 void zip_close(struct zip *zip);
 const struct zip_member *zip_find(const struct zip *zip, const char *name, size_t length);
 
