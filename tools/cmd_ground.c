@@ -9,6 +9,8 @@
 #include "ground.h"
 #include "terminal.h"
 
+enum { BUNDLED_SHORT_SIDE = 320 };
+
 /* What one run holds, from the model to the output. */
 struct run {
 	struct ground_settings settings;
@@ -63,8 +65,8 @@ static enum parse_result parse(struct ground_settings *g, int argc, char **argv)
 	     NULL},
 		{"label-threshold", 0, OPTION_LIST, &g->label_thresholds, "NAME=S", "the same for one class; may be repeated",
 	     0, 0, NULL},
-		{"short-side", 0, OPTION_INT, &g->short_side, "N", "network pixels of the short side (default 800)", 1, 8192,
-	     NULL},
+		{"short-side", 0, OPTION_INT, &g->short_side, "N",
+	     "network pixels of the short side (default 800;\n320 for the bundled model)", 1, 8192, NULL},
 		{"long-side", 0, OPTION_INT, &g->long_side, "N", "at most so many of the long side (default 1333; 0: no cap)",
 	     0, 32768, NULL},
 		{"nms", 0, OPTION_FLOAT, &g->nms, "IOU",
@@ -179,7 +181,8 @@ static int on_progress(void *user, float fraction)
  *  */
 static const char *bundled_model(char *path, size_t size)
 {
-	static const char *const places[] = {"../share/glip/glip-demo.gguf", "../weights/glip-demo.gguf"};
+	static const char *const places[] = {"../share/glip/glip-demo.gguf", "../weights/glip-demo.gguf",
+	                                     "../../weights/glip-demo.gguf"};
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (n <= 0)
@@ -203,6 +206,9 @@ static bool open_model(struct run *r)
 	char path[4200];
 	const char *file = g->model;
 	if (file == NULL) {
+		/* It was trained on scenes of 192 to 384 pixels and finds nothing at the official models' 800. */
+		if (!g->short_side_given)
+			g->short_side = BUNDLED_SHORT_SIDE;
 		file = bundled_model(path, sizeof path);
 		if (file == NULL) {
 			say("no model: give -m FILE (glip convert makes one from a checkpoint)");
@@ -480,7 +486,12 @@ int cmd_ground(int argc, char **argv)
 	g->short_side = r.options.short_side;
 	g->long_side = r.options.long_side;
 	g->max_detections = r.options.max_detections;
+	const int official_short_side = g->short_side;
+	g->short_side = 0; /* below what may be given */
 	enum parse_result parsed = parse(g, argc, argv);
+	g->short_side_given = g->short_side != 0;
+	if (!g->short_side_given)
+		g->short_side = official_short_side;
 	int status = parsed == PARSE_HELP ? EXIT_GOOD : EXIT_USAGE;
 	if (parsed == PARSE_OK) {
 		interrupt_catch();

@@ -122,4 +122,11 @@ for delay in 0.000 0.001 0.002 0.003 0.004 0.005 0.006 0.008 0.010 0.015; do
 done
 check "an interrupted conversion leaves a whole file or none" [ $stopped_badly -eq 0 ]
 
+# The bundled model is found beside the build, named on stderr, and reads scenes at the size it was trained at.
+scene=examples/scenes/sailboat.png
+run ground $scene --classes "sailboat, roller coaster, bento box"
+check "finds what the scene shows" grep -q '^examples/scenes/sailboat.png  384 x 352, 3 boxes' "$tmp/out"
+check "the sailboat where it is" grep -qE '^  sailboat  +0\.[0-9]+ +[0-9.]+ +20[0-9.]+ +11[0-9.]+ +33[0-9.]+$' "$tmp/out"
+check "is named" grep -q "no -m given: using the bundled demo model" "$tmp/err"
+
 finish
