@@ -380,8 +380,10 @@ static void test_case(void **state)
 	struct json *j = read_json(folder, "case.json");
 	/* With a mask for the whole run, the cases that ask for kernels of their own or are large add nothing. */
 	if (j == NULL || (full_size && (SLOW_BUILD || test_cpu_mask() != 0)) ||
-	    (test_cpu_mask() != 0 && run->cpu_mask != 0) || (run->cpu_mask & ~(glip_cpu_detect() | GLIP_CPU_SCALAR)) != 0)
+	    (test_cpu_mask() != 0 && run->cpu_mask != 0) || (run->cpu_mask & ~(glip_cpu_detect() | GLIP_CPU_SCALAR)) != 0) {
+		json_free(j);
 		skip();
+	}
 	struct glip_model *model =
 		open_model(rule_variant(json_get(j, "variant")->text), (uint64_t)json_get(j, "seed")->number);
 	struct check c = {.folder = folder, .tensors = json_get(j, "tensors"), .tolerance = t.activation};
