@@ -139,6 +139,44 @@ static void test_impossible_settings_are_refused(void **state)
 	assert_non_null(strstr(err.message, "separator"));
 }
 
+/* Every label's span holds that label's words and no other label's, whatever words contain each other. */
+static void labels_stand_where_they_say(const struct glip_prompt *p)
+{
+	const char *caption = glip_prompt_chunk_caption(p, 0);
+	size_t count = glip_prompt_label_count(p);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct glip_label *l = glip_prompt_label(p, i);
+		assert_int_equal(l->span_count, 1);
+		assert_int_equal(l->spans[0].end - l->spans[0].begin, strlen(l->text));
+		assert_memory_equal(caption + l->spans[0].begin, l->text, strlen(l->text));
+		for (size_t j = 0; j < i; j++) {
+			const struct glip_span *other = glip_prompt_label(p, j)->spans;
+			assert_true(other->end <= l->spans[0].begin || other->begin >= l->spans[0].end);
+		}
+	}
+}
+
+static void test_confusable_names_keep_their_labels(void **state)
+{
+	static const char *const names[] = {"car", "cart", "carton", "dog", "hot dog", "scar"};
+	static const char caption[] = "a carton in a cart beside a car, a hot dog and a dog with a scar";
+	static const char *const phrases[] = {"a carton", "a cart", "a car", "a hot dog", "a dog", "a scar"};
+	struct world *w = *state;
+	struct glip_prompt *p = NULL;
+	struct glip_error err;
+
+	assert_int_equal(glip_prompt_classes(w->session, names, 6, NULL, &p, &err), GLIP_OK);
+	labels_stand_where_they_say(p);
+	glip_prompt_free(p);
+	assert_int_equal(glip_prompt_caption(w->session, caption, NULL, &p, &err), GLIP_OK);
+	assert_int_equal(glip_prompt_label_count(p), 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_string_equal(glip_prompt_label(p, i)->text, phrases[i]);
+	labels_stand_where_they_say(p);
+	glip_prompt_free(p);
+}
+
 static void test_mean_and_max(void **state)
 {
 	static const struct glip_span span = {0, 12};
@@ -421,6 +459,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_negatives_and_thresholds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_impossible_settings_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_confusable_names_keep_their_labels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mean_and_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_caption_past_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_words, setup, teardown),
