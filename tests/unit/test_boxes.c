@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "glip/boxes.h"
+#include "support/alloc_probe.h"
 #include "support/block_env.h"
 
 /* ---- The reference's detections --------------------------------------------------------------------------------- */
@@ -537,47 +538,30 @@ static void test_not_a_number(void **state)
 	scene_close(&s);
 }
 
-/* Allocations fail from the n-th on. */
-struct failing {
-	int left;
-};
-
-static void *failing_alloc(void *user, size_t size, size_t align)
-{
-	struct failing *f = user;
-
-	return f->left-- > 0 ? glip__default_allocator.alloc(NULL, size, align) : NULL;
-}
-
-static void failing_free(void *user, void *pointer)
-{
-	(void)user;
-	glip__default_allocator.free(NULL, pointer);
-}
-
 static void test_out_of_memory(void **state)
 {
 	struct scene s;
-	struct failing failing;
-	const struct glip_allocator allocator = {failing_alloc, failing_free, &failing};
+	struct alloc_probe probe;
 	enum glip_status status = GLIP_ERR_NOMEM;
 	int tries = 0;
 
 	(void)state;
+	alloc_probe_init(&probe);
 	scene_open(&s);
 	for (int p = 0; p < 200; p++)
 		put(&s, 0, p / P3_WIDTH, p % P3_WIDTH, 0, 0.5);
 	for (; status != GLIP_OK && tries < 20; tries++) {
-		struct buf candidates = {.allocator = &allocator}, detections = {.allocator = &allocator};
+		struct buf candidates = {.allocator = &probe.allocator}, detections = {.allocator = &probe.allocator};
 		struct glip_error err = {0};
 
-		failing.left = tries;
+		alloc_probe_arm(&probe, tries + 1, 1);
 		status = glip__boxes_collect(&s.o, s.levels, TOKENS, single, TOKENS, &candidates, &err);
 		if (status == GLIP_OK)
 			status = glip__boxes_select(&s.o, &candidates, &detections, &err);
 		assert_int_equal(status, err.code);
 		glip__buf_free(&candidates);
 		glip__buf_free(&detections);
+		assert_int_equal(probe.live, 0);
 	}
 	assert_int_equal(status, GLIP_OK);
 	assert_true(tries > 2);
