@@ -43,9 +43,9 @@ class Caption:
 
 # ---------------------------------------------------------------------------------------- objects
 
-def random_object(rng, held_out=False):
-    """An object without a place. Held-out ones are drawn only on request."""
-    if rng.random() < 0.55:
+def random_object(rng, held_out=False, things=0.55):
+    """An object without a place, a thing with that probability. Held-out ones are drawn only on request."""
+    if rng.random() < things:
         if held_out:
             return Obj(thing=rng.choice([i for i, t in enumerate(THINGS) if t.held_out]))
         return Obj(thing=rng.choice(COMPOSED if rng.random() < 0.08 else SEEN_THINGS))
@@ -116,8 +116,8 @@ class Canvas:
         return Scene(self.pixels.clip(0, 255).astype(np.uint8), self.objects)
 
 
-def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0):
-    """A scene of `count` objects (drawn from 1..12 if None), each held out with that probability."""
+def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55):
+    """A scene of `count` objects (drawn from 1..12 if None), each held out and each a thing with these probabilities."""
     c = Canvas(width, height, rng)
     n = count or max(1, min(12, round(rng.choice((1, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10, 12)) * crowd)))
     most = min(MOST, 0.8 * min(width, height), 1.15 * math.sqrt(width * height / n))
@@ -126,7 +126,7 @@ def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0):
             like = rng.choice(c.objects)
             o = Obj(like.thing, like.shape, like.colour, like.pattern)
         else:
-            o = random_object(rng, rng.random() < held_out)
+            o = random_object(rng, rng.random() < held_out, things)
         c.place(o, random_side(rng, o, most))
     while not c.objects:
         o = random_object(rng)
