@@ -176,8 +176,11 @@ class Checkpoint:
 
 # ------------------------------------------------------------------------------------------ the report
 
-def measure(engine, scenes, log=lambda text: None):
-    """All figures of BARS by name, and the two class tables."""
+QUESTIONS = ("seen", "held_out", "sentence", "relation", "nothing", "long_list")
+
+
+def measure(engine, scenes, questions=QUESTIONS, log=lambda text: None):
+    """The figures of BARS by name that the questions answer, and the class tables."""
     import test_set
     figures, tables = {}, {}
 
@@ -187,36 +190,42 @@ def measure(engine, scenes, log=lambda text: None):
             yield function(i)
         log("%-16s %d scenes, %.0f s" % (function.__name__, scenes, time.time() - begun))
 
-    d = Detection()
-    for q in each(test_set.seen):
-        d.add(engine(q), q.truth)
-    figures["seen.ap50"], figures["seen.ap"] = d.summary()
-    tables["seen"] = d.per_class()
-    d = Detection()
-    for q in each(test_set.held_out):
-        d.add(engine(q), q.truth)
-    names = {p.text for p in test_set.HELD_OUT}
-    figures["held_out.ap50"], figures["held_out.ap"] = d.summary(names)
-    tables["held_out"] = {k: v for k, v in d.per_class().items() if k in names}
-    hits = []
-    for q in each(test_set.plain_sentence):
-        found = engine(q)
-        hits += [first_hit(found, k, boxes) for k, (_, boxes) in enumerate(q.truth)]
-    figures["sentence.r1"], figures["sentence.phrases"] = float(np.mean(hits)), len(hits)
-    hits = collections.defaultdict(list)
-    for q in each(test_set.relation):
-        hits[q.caption.relation].append(first_hit(engine(q), 0, q.truth[0][1]))
-    figures["relation.r1"] = float(np.mean(sum(hits.values(), [])))
-    for name, h in hits.items():
-        figures["relation.r1, " + name] = float(np.mean(h))
-    figures["nothing.boxes"] = sum(s > 0.5 for q in each(test_set.nothing) for _, s, _ in engine(q)) / scenes
-    whole, parts = Detection(), Detection()
-    for questions in each(test_set.long_list):
-        whole.add(engine(questions[0]), questions[0].truth)
-        for q in questions[1:]:
-            parts.add(engine(q), q.truth)
-    figures["long_list.ap50, 40 at once"], figures["long_list.ap50, lists of 10"] = whole.summary()[0], parts.summary()[0]
-    figures["long_list.difference"] = abs(whole.summary()[0] - parts.summary()[0])
+    if "seen" in questions:
+        d = Detection()
+        for q in each(test_set.seen):
+            d.add(engine(q), q.truth)
+        figures["seen.ap50"], figures["seen.ap"] = d.summary()
+        tables["seen"] = d.per_class()
+    if "held_out" in questions:
+        d = Detection()
+        for q in each(test_set.held_out):
+            d.add(engine(q), q.truth)
+        names = {p.text for p in test_set.HELD_OUT}
+        figures["held_out.ap50"], figures["held_out.ap"] = d.summary(names)
+        tables["held_out"] = {k: v for k, v in d.per_class().items() if k in names}
+    if "sentence" in questions:
+        hits = []
+        for q in each(test_set.plain_sentence):
+            found = engine(q)
+            hits += [first_hit(found, k, boxes) for k, (_, boxes) in enumerate(q.truth)]
+        figures["sentence.r1"], figures["sentence.phrases"] = float(np.mean(hits)), len(hits)
+    if "relation" in questions:
+        hits = collections.defaultdict(list)
+        for q in each(test_set.relation):
+            hits[q.caption.relation].append(first_hit(engine(q), 0, q.truth[0][1]))
+        figures["relation.r1"] = float(np.mean(sum(hits.values(), [])))
+        for name, h in hits.items():
+            figures["relation.r1, " + name] = float(np.mean(h))
+    if "nothing" in questions:
+        figures["nothing.boxes"] = sum(s > 0.5 for q in each(test_set.nothing) for _, s, _ in engine(q)) / scenes
+    if "long_list" in questions:
+        whole, parts = Detection(), Detection()
+        for asked in each(test_set.long_list):
+            whole.add(engine(asked[0]), asked[0].truth)
+            for q in asked[1:]:
+                parts.add(engine(q), q.truth)
+        figures["long_list.ap50, 40 at once"], figures["long_list.ap50, lists of 10"] = whole.summary()[0], parts.summary()[0]
+        figures["long_list.difference"] = abs(whole.summary()[0] - parts.summary()[0])
     return figures, tables
 
 
@@ -252,13 +261,17 @@ def main():
     p.add_argument("--model")
     p.add_argument("--checkpoint")
     p.add_argument("--scenes", type=int, default=500)
+    p.add_argument("--seeds", default="test", help="other scenes, for checks while training goes on")
+    p.add_argument("--questions", default=",".join(QUESTIONS), help="only these, joined by commas; default %(default)s")
     p.add_argument("--report", help="Markdown file to write")
     p.add_argument("--note", action="append", default=[], help="a line for the report")
     a = p.parse_args()
     if not a.checkpoint and not (a.program and a.model):
         p.error("give --checkpoint, or --program and --model")
     engine = Checkpoint(a.checkpoint) if a.checkpoint else Program(a.program, a.model)
-    figures, tables = measure(engine, a.scenes, lambda text: print(text, file=sys.stderr, flush=True))
+    import test_set
+    test_set.SEEDS = a.seeds
+    figures, tables = measure(engine, a.scenes, a.questions.split(","), lambda text: print(text, file=sys.stderr, flush=True))
     if isinstance(engine, Program):
         figures.update(engine.size_and_speed())
     print(bars_table(figures))

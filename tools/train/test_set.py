@@ -11,6 +11,7 @@ from world import all_classes
 SEEN, HELD_OUT = all_classes(False), all_classes(True)
 ABSENT_NAMES = 10
 LONG, PART = 40, 10
+SEEDS = "test"                        # what the scenes' seeds begin with: another word for checks while training goes on
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Question:
 
 
 def rng_of(kind, index):
-    return random.Random("test %s %d" % (kind, index))
+    return random.Random("%s %s %d" % (SEEDS, kind, index))
 
 
 def class_scene(kind, index, held_out=0.0):

@@ -144,10 +144,10 @@ def encoders_step(model, bridge, rng, count):
 
 
 def curriculum(progress, rng):
-    """(width, height, sample mix) at a share of the training time: small crowded scenes and lists first."""
+    """(width, height, sample mix) at a share of the training time: small crowded scenes and lists first, relations late."""
     if progress < 0.5:
-        return 192, 192, dict(sentences=0.15, relations=0.1 if progress > 0.25 else 0.0, long_lists=0.1, crowd=1.8)
-    mix = dict(sentences=0.25, relations=0.12, long_lists=0.15, crowd=1.6)
+        return 192, 192, dict(sentences=0.15, relations=0.15 if progress > 0.25 else 0.0, long_lists=0.1, crowd=1.8)
+    mix = dict(sentences=0.2, relations=0.3, long_lists=0.15, crowd=1.6)
     if rng.random() < 0.65:
         return 192, 192, mix
     return rng.choice(SIDES), rng.choice(SIDES), mix
@@ -222,7 +222,7 @@ def worker(rank, a, model, bridge, average, shared):
             out = model(image, rows, mask, trace)
             align, box, centre, _ = grounding_loss(out, boxes, owned, mask)
             early, late = bridge(model, trace, scenes, rng)
-            loss = align + box + centre + a.bridge * (1 - progress) * (early + late)
+            loss = align + box + centre + a.bridge * min(1.0, 2 - 2 * progress) * (early + late)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(params, a.clip)
