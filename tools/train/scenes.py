@@ -152,14 +152,38 @@ def gap(a, b):
     return math.hypot(dx, dy)
 
 
-def relation_scene(rng, width, height, relation=None):
-    """A scene where two alike objects are told apart by a relation to a third: (scene, relation), or None."""
+def relation_scene(rng, width, height, relation=None, pairs=1):
+    """A scene where pairs of alike objects are told apart by a relation to another object, the scene's first.
+
+    -> (scene, [(relation, index of the one it holds for, index of the other)]), or None. Later pairs may not find room.
+    """
     relation = relation or rng.choice(RELATIONS)
     c = Canvas(width, height, rng)
     anchor, like = random_object(rng), random_object(rng)
     most = 0.34 * min(width, height)
     if like.phrase == anchor.phrase or not c.place(anchor, random_side(rng, anchor, most)):
         return None
+    told = []
+    if not place_pair(rng, c, like, relation, most):
+        return None
+    told.append((relation, 1, 2))
+    for _ in range(pairs - 1):
+        like, relation = random_object(rng), rng.choice(RELATIONS)
+        kept = len(c.objects)
+        if like.phrase not in [o.phrase for o in c.objects] and place_pair(rng, c, like, relation, 0.8 * most):
+            told.append((relation, kept, kept + 1))
+        elif len(c.objects) > kept:
+            return None                                   # one of the pair is painted without the other
+    for _ in range(rng.randint(0, 4)):
+        o = random_object(rng)
+        if o.phrase not in [x.phrase for x in c.objects]:
+            c.place(o, random_side(rng, o, most), overlapping=0.05)
+    return c.done(), told
+
+
+def place_pair(rng, c, like, relation, most):
+    """Paints two objects like `like`, the first in the relation to c's first object, the second not."""
+    anchor, first = c.objects[0], len(c.objects)
     side = random_side(rng, like, most)
 
     def twin():
@@ -173,14 +197,9 @@ def relation_scene(rng, width, height, relation=None):
             return gap(box, anchor.box) >= 48
         return any(holds(r, box, anchor.box) for r in RELATIONS[:4] if r != relation) and gap(box, anchor.box) <= 90
     if not c.place(twin(), side, true, 0.0, 80) or not c.place(twin(), side * rng.uniform(0.85, 1.15), false, 0.0, 80):
-        return None
-    if (c.objects[1].size, c.objects[1].pattern) != (c.objects[2].size, c.objects[2].pattern):
-        return None
-    for _ in range(rng.randint(0, 4)):
-        o = random_object(rng)
-        if o.phrase not in (anchor.phrase, like.phrase):
-            c.place(o, random_side(rng, o, most), overlapping=0.05)
-    return c.done(), relation
+        return False
+    a, b = c.objects[first:]
+    return (a.size, a.pattern) == (b.size, b.pattern)
 
 
 # ---------------------------------------------------------------------------------------- captions
@@ -291,17 +310,38 @@ def sentence(rng, objects):
     return Caption(text + rng.choice(("", ".")), labels)
 
 
-def relation_sentence(rng, objects, relation):
-    """"the red ring left of the pizza": objects are a relation_scene's, anchor first, the right one second."""
-    a = describe(rng, objects[1])
-    a = Phrase(thing=a.thing, name=a.name, shape=a.shape, colour=a.colour)
-    b = describe(rng, objects[0])
-    first, second = "the " + a.text, "the " + b.text
-    between = " %s%s " % (rng.choice(("", "that is ")), relation)
-    text = first + between + second
-    owners = [i for i, o in enumerate(objects) if b.matches(o)]
-    return Caption(text, [Label(first, [[0, len(first)]], [1]),
-                          Label(second, [[len(text) - len(second), len(text)]], owners)], relation)
+def relation_sentence(rng, objects, told):
+    """"the red ring left of the pizza", for each of `told`, a relation_scene's;"""
+    text, labels = "", []
+    for relation, index, _ in told:
+        a = describe(rng, objects[index])
+        a = Phrase(thing=a.thing, name=a.name, shape=a.shape, colour=a.colour)
+        if sum(a.matches(o) for o in objects) > 2:        # "the ring" where a ring of another colour is
+            a = objects[index].phrase
+        b = describe(rng, objects[0])
+        text += rng.choice((". ", " and ", ", ")) if text else ""
+        first, second = "the " + a.text, "the " + b.text
+        labels.append(Label(first, [[len(text), len(text) + len(first)]], [index]))
+        text += first + " %s%s " % (rng.choice(("", "that is ")), relation)
+        owners = [i for i, o in enumerate(objects) if b.matches(o)]
+        labels.append(Label(second, [[len(text), len(text) + len(second)]], owners))
+        text += second
+    return Caption(text, labels, told[0][0])
+
+
+def retold(rng, objects, told):
+    """The same pairs, some told from the other one's side, in any order: what training asks, so that a phrase means now one, now
+    the other of a pair, or each of them once."""
+    out = []
+    for relation, a, b in told:
+        others = [r for r in RELATIONS if holds(r, objects[b].box, objects[0].box) and not holds(r, objects[a].box, objects[0].box)]
+        if r := rng.choice(others) if others else None:
+            which = rng.random()
+            out += [(relation, a, b)] if which < 0.35 else [(r, b, a)] if which < 0.65 else [(relation, a, b), (r, b, a)]
+        else:
+            out.append((relation, a, b))
+    rng.shuffle(out)
+    return out
 
 
 # ---------------------------------------------------------------------------------------- samples
@@ -310,10 +350,10 @@ def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists
     """(scene, caption) as training sees them."""
     r = rng.random()
     if r < relations:
-        found = relation_scene(rng, width, height)
+        found = relation_scene(rng, width, height, pairs=rng.choice((1, 1, 2, 3)))
         if found:
-            s, relation = found
-            return s, relation_sentence(rng, s.objects, relation)
+            s, told = found
+            return s, relation_sentence(rng, s.objects, retold(rng, s.objects, told))
     s = scene(rng, width, height, crowd=crowd)
     if r < relations + sentences:
         return s, sentence(rng, s.objects)

@@ -91,5 +91,5 @@ def relation(index):
     while True:
         found = relation_scene(rng, rng.choice(SIDES), rng.choice(SIDES), RELATIONS[index % len(RELATIONS)])
         if found:
-            s, name = found
-            return grounded(s, relation_sentence(rng, s.objects, name))
+            s, told = found
+            return grounded(s, relation_sentence(rng, s.objects, told))
