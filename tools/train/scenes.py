@@ -39,6 +39,7 @@ class Caption:
     text: str
     labels: list
     relation: str = ""                                    # set where it decides the first label
+    rivals: list = field(default_factory=list)            # (label, its object, the alike one it is not), per deciding relation
 
 
 # ---------------------------------------------------------------------------------------- objects
@@ -312,8 +313,8 @@ def sentence(rng, objects):
 
 def relation_sentence(rng, objects, told):
     """"the red ring left of the pizza", for each of `told`, a relation_scene's;"""
-    text, labels = "", []
-    for relation, index, _ in told:
+    text, labels, rivals = "", [], []
+    for relation, index, other in told:
         a = describe(rng, objects[index])
         a = Phrase(thing=a.thing, name=a.name, shape=a.shape, colour=a.colour)
         if sum(a.matches(o) for o in objects) > 2:        # "the ring" where a ring of another colour is
@@ -321,12 +322,13 @@ def relation_sentence(rng, objects, told):
         b = describe(rng, objects[0])
         text += rng.choice((". ", " and ", ", ")) if text else ""
         first, second = "the " + a.text, "the " + b.text
+        rivals.append((len(labels), index, other))
         labels.append(Label(first, [[len(text), len(text) + len(first)]], [index]))
         text += first + " %s%s " % (rng.choice(("", "that is ")), relation)
         owners = [i for i, o in enumerate(objects) if b.matches(o)]
         labels.append(Label(second, [[len(text), len(text) + len(second)]], owners))
         text += second
-    return Caption(text, labels, told[0][0])
+    return Caption(text, labels, told[0][0], rivals)
 
 
 def retold(rng, objects, told):
@@ -337,7 +339,7 @@ def retold(rng, objects, told):
         others = [r for r in RELATIONS if holds(r, objects[b].box, objects[0].box) and not holds(r, objects[a].box, objects[0].box)]
         if r := rng.choice(others) if others else None:
             which = rng.random()
-            out += [(relation, a, b)] if which < 0.35 else [(r, b, a)] if which < 0.65 else [(relation, a, b), (r, b, a)]
+            out += [(relation, a, b)] if which < 0.45 else [(r, b, a)] if which < 0.9 else [(relation, a, b), (r, b, a)]
         else:
             out.append((relation, a, b))
     rng.shuffle(out)
@@ -350,7 +352,7 @@ def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists
     """(scene, caption) as training sees them."""
     r = rng.random()
     if r < relations:
-        found = relation_scene(rng, width, height, pairs=rng.choice((1, 1, 2, 3)))
+        found = relation_scene(rng, width, height, pairs=2 if rng.random() < 0.15 else 1)
         if found:
             s, told = found
             return s, relation_sentence(rng, s.objects, retold(rng, s.objects, told))

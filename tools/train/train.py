@@ -28,7 +28,7 @@ import torch.nn.functional as F
 
 from boxes import anchors, assign, grounding_loss
 from model import BertLayer, Config, Fusion, Glip, initialise
-from scenes import SIDES, scene, training_sample
+from scenes import RELATIONS, SIDES, scene, training_sample
 from text import VOCAB, Encoder
 from world import THINGS, all_classes
 
@@ -59,6 +59,8 @@ class Bridge(torch.nn.Module):
         self.image = torch.nn.Linear(config.channels, 64)
         self.text = torch.nn.Linear(config.hidden, 64)
         self.scale = torch.nn.Parameter(torch.tensor(math.log(8.0)))
+        self.beside = torch.nn.Parameter(torch.randn(len(RELATIONS), config.channels, config.hidden) * 0.02)
+        self.beside_bias = torch.nn.Parameter(torch.full((len(RELATIONS),), -2.0))
         self.index, self.names = {}, []                  # class -> number, number -> token rows of its names
         for i, p in enumerate(all_classes(held_out=False)):
             self.index[p] = i
@@ -114,6 +116,48 @@ class Bridge(torch.nn.Module):
         late = F.cross_entropy(features(trace["tower"][-1][0]) @ t.t() + (e @ head.bias_lang * share[..., 0]).sum(1), target)
         return early, late
 
+    def around(self, trace, samples, tokens):
+        """Which of the named things lie to the left, to the right, above, below and next to each object, asked of the features behind the
+        logits: a binary cross-entropy over all (relation, object, label). Relations between few objects a scene are too
+        rare to be learned from captions alone."""
+        maps, text = trace["tower"][-1]
+        sizes = tuple(m.shape[-2:] for m in maps)
+        flat, a, losses = torch.cat([m.flatten(2) for m in maps], 2), anchors(sizes), []
+        for i, (s, caption) in enumerate(samples):
+            box = torch.tensor([o.box for o in s.objects], dtype=torch.float32)
+            n = len(box)
+            if n < 2:
+                continue
+            owner = assign(box, a, [h * w for h, w in sizes])
+            at = owner >= 0
+            member = F.one_hot(owner[at], n).float()                                          # (P, n)
+            v = (member / member.sum(0).clamp(min=1)).t() @ flat[i, :, at].t()                # (n, C)
+            t = torch.stack([text[i, where].mean(0) for where in tokens[i]])                  # (L, hidden)
+            named = torch.zeros(len(tokens[i]), n)
+            for k, label in enumerate(caption.labels):
+                named[k, label.objects] = 1
+            holding, distance = relations_between(box)
+            target = (holding @ named.t()).clamp(max=1)                                       # (relations, n, L)
+            score = torch.einsum("ic,rch,lh->ril", v, self.beside, t) + self.beside_bias[:, None, None]
+            # what is far away or the object itself does not count either way
+            doubtful = (((distance > 70) | torch.eye(n, dtype=torch.bool)).float() @ named.t() > 0)[None] & (target == 0)
+            weight = torch.where(target > 0, 3.0, 1.0) * ~doubtful * (member.sum(0) > 0)[None, :, None]
+            losses.append((F.binary_cross_entropy_with_logits(score, target, reduction="none") * weight).sum() / weight.sum().clamp(min=1))
+        return torch.stack(losses).mean() if losses else maps[0].sum() * 0
+
+
+def relations_between(box):
+    """(n, 4) -> whether box i is in each of RELATIONS to box j (relations, n, n), as scenes.holds, and the gaps (n, n)"""
+    cx, cy = (box[:, 0] + box[:, 2]) / 2, (box[:, 1] + box[:, 3]) / 2
+    dx, dy = cx[:, None] - cx[None], cy[:, None] - cy[None]
+    gx = torch.maximum(box[:, None, 0] - box[None, :, 2], box[None, :, 0] - box[:, None, 2]).clamp(min=0)
+    gy = torch.maximum(box[:, None, 1] - box[None, :, 3], box[None, :, 1] - box[:, None, 3]).clamp(min=0)
+    distance = (gx * gx + gy * gy).sqrt()
+    near = distance <= 70
+    others = ~torch.eye(len(box), dtype=torch.bool)
+    out = [-dx > 1.5 * dy.abs(), dx > 1.5 * dy.abs(), -dy > 1.5 * dx.abs(), dy > 1.5 * dx.abs()]
+    return torch.stack([x & near & others for x in out] + [(distance <= 12) & others]).float(), distance
+
 
 def batch(rng, width, height, count, encoder, mix):
     """-> images (B, 3, H, W), rows and mask (B, T), boxes per image, owned tokens per image, the samples"""
@@ -128,7 +172,26 @@ def batch(rng, width, height, count, encoder, mix):
                 own[named.index(o), at] = 1
         boxes.append(torch.tensor([s.objects[o].box for o in named], dtype=torch.float32).view(-1, 4))
         owned.append(own)
-    return torch.stack([network_input(s.image) for s, _ in samples]), rows, mask, boxes, owned, [s for s, _ in samples]
+    return torch.stack([network_input(s.image) for s, _ in samples]), rows, mask, boxes, owned, samples, tokens
+
+
+def told_apart(out, samples, tokens):
+    """Where a relation decides between two alike objects: the loss of putting the phrase's logits at the right one above those
+    at the other, and the share that are; None where no caption of the batch has a relation."""
+    logits, sizes = out[0], tuple(out[3])
+    a, margins = anchors(sizes), []
+    for i, (s, caption) in enumerate(samples):
+        if not caption.rivals:
+            continue
+        owner = assign(torch.tensor([o.box for o in s.objects], dtype=torch.float32), a, [h * w for h, w in sizes])
+        for label, right, other in caption.rivals:
+            score = [logits[i, owner == o][:, tokens[i][label]] for o in (right, other)]
+            if all(len(x) for x in score):
+                margins.append(score[0].mean() - score[1].mean())
+    if not margins:
+        return None
+    margins = torch.stack(margins)
+    return F.softplus(-margins).mean(), float((margins > 0).float().mean())
 
 
 def encoders_step(model, bridge, rng, count):
@@ -143,11 +206,11 @@ def encoders_step(model, bridge, rng, count):
     return bridge(model, dict(maps=maps), scenes, rng, others=240)[0]
 
 
-def curriculum(progress, rng):
+def curriculum(progress, rng, relations):
     """(width, height, sample mix) at a share of the training time: small crowded scenes and lists first, relations late."""
     if progress < 0.5:
         return 192, 192, dict(sentences=0.15, relations=0.15 if progress > 0.25 else 0.0, long_lists=0.1, crowd=1.8)
-    mix = dict(sentences=0.2, relations=0.3, long_lists=0.15, crowd=1.6)
+    mix = dict(sentences=0.2, relations=relations, long_lists=0.15, crowd=1.6)
     if rng.random() < 0.65:
         return 192, 192, mix
     return rng.choice(SIDES), rng.choice(SIDES), mix
@@ -155,7 +218,7 @@ def curriculum(progress, rng):
 
 def encoders_share(progress):
     """The share of steps that leave the head out."""
-    return 0.6 if progress < 0.65 else 0.3 if progress < 0.8 else 0.0
+    return 0.6 if progress < 0.5 else 0.2 if progress < 0.8 else 0.0
 
 
 def parameters_of(model, bridge):
@@ -215,14 +278,18 @@ def worker(rank, a, model, bridge, average, shared):
             early = encoders_step(model, bridge, rng, count)
             loss = early
         else:
-            width, height, mix = curriculum(progress, rng)
+            width, height, mix = curriculum(progress, rng, a.relations)
             count = max(1, round(a.batch * 192 * 192 / (width * height)))
-            image, rows, mask, boxes, owned, scenes = batch(rng, width, height, count, encoder, mix)
+            image, rows, mask, boxes, owned, samples, tokens = batch(rng, width, height, count, encoder, mix)
             trace = {}
             out = model(image, rows, mask, trace)
             align, box, centre, _ = grounding_loss(out, boxes, owned, mask)
-            early, late = bridge(model, trace, scenes, rng)
-            loss = align + box + centre + a.bridge * min(1.0, 2 - 2 * progress) * (early + late)
+            early, late = bridge(model, trace, [s for s, _ in samples], rng)
+            apart = told_apart(out, samples, tokens)
+            around = bridge.around(trace, samples, tokens)
+            loss = align + box + centre + a.bridge * min(1.0, 2 - 2 * progress) * (early + late + 2 * around)
+            if apart:
+                loss = loss + a.apart * min(1.0, 2 - 2 * progress) * apart[0]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(params, a.clip)
@@ -242,7 +309,9 @@ def worker(rank, a, model, bridge, average, shared):
         if alone:
             sums["crowd"].append(float(early))
         else:
-            for name, v in dict(align=align, box=box, centre=centre, norm=norm, bridge=early, late=late).items():
+            for name, v in dict(align=align, box=box, centre=centre, norm=norm, bridge=early, late=late, around=around).items():
+                sums[name].append(float(v))
+            for name, v in zip(("apart", "right"), apart or ()):
                 sums[name].append(float(v))
         if step % EVERY == 0 and sums["align"]:
             now, images = time.time(), float(shared[2])
@@ -288,6 +357,8 @@ def main():
     p.add_argument("--text-scale", type=float, default=0.1, help="rate of the text's layers, relative; more once words are learned")
     p.add_argument("--clip", type=float, default=1.0)
     p.add_argument("--bridge", type=float, default=0.5, help="weight of the auxiliary loss")
+    p.add_argument("--apart", type=float, default=1.0, help="weight of the loss that a relation decides between two objects")
+    p.add_argument("--relations", type=float, default=0.3, help="share of captions with relations in the second half")
     p.add_argument("--batch", type=int, default=4, help="192-pixel scenes a process and step")
     p.add_argument("--processes", type=int, default=2)
     p.add_argument("--save-every", type=float, default=180, help="seconds")
@@ -308,7 +379,7 @@ def main():
     if os.path.exists(path):
         c = torch.load(path, map_location="cpu")
         model.load_state_dict(c["model"])
-        bridge.load_state_dict(c["bridge"])
+        bridge.load_state_dict(c["bridge"], strict=False)
         for x, (name, p) in zip(average, named_parameters):
             x.copy_(c["average"].get(name, p.detach()))
         shared[:] = torch.tensor([c["seconds"], c["step"], c["images"]])
