@@ -183,7 +183,8 @@ enum glip_compute {
 	GLIP_COMPUTE_AUTO = 0, /* F32 */
 	GLIP_COMPUTE_F32 = 1,
 	GLIP_COMPUTE_BF16 = 2, /* bfloat16: 8 bits of mantissa */
-	GLIP_COMPUTE_I8 = 3    /* 8-bit integers: weights scaled per output channel, activations per position */
+	GLIP_COMPUTE_I8 = 3,   /* 8-bit integers: weights scaled per output channel, activations per position */
+	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled likewise: as fast as BF16 and several times more exact */
 };
 
 struct glip_session_options {

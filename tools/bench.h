@@ -3,16 +3,21 @@
 #define GLIP_TOOLS_BENCH_H
 
 #include "bench_report.h"
+#include "glip.h"
+
+enum { BENCH_COMPUTES = GLIP_COMPUTE_I16 + 1 };
+#define BENCH_COMPUTE_NAMES "auto|f32|bf16|i8|i16"
 
 struct bench_settings {
 	const char *model; /* NULL: none */
 	int threads, repeat;
+	int compute; /* enum glip_compute of passes */
 };
 
 /* What the machine can do, measured; 0 where it cannot. In 1e9 operations per second: a multiply-add is two. */
 struct bench_limits {
-	double f32, bf16, i8;
-	double read; /* GB/s */
+	double compute[BENCH_COMPUTES]; /* by enum glip_compute; AUTO is that of F32 */
+	double read;                    /* GB/s */
 };
 
 /* ---- bench_limits.c ---- */
@@ -22,8 +27,9 @@ bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct
 bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits);
 
 /* ---- bench_model.c ---- */
-/* Time to load; a pass by stage; what kept prompts and features save; memory; over numbers of threads, image sizes and
+/* A pass in each precision; time to load; a pass by stage; what kept prompts and features save; memory; over numbers of threads, image sizes and
  * numbers of classes. */
+bool bench_compute(struct bench_report *r, const struct bench_settings *settings);
 bool bench_load(struct bench_report *r, const struct bench_settings *settings);
 bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits);
 bool bench_reuse(struct bench_report *r, const struct bench_settings *settings);

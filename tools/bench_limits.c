@@ -19,7 +19,7 @@
 #endif
 
 /* More independent sums than latency times the instructions per cycle: ten. */
-enum { SUMS = 12, STEPS = 40000, PIECES_PER_THREAD = 16 };
+enum { SUMS = 12, STEPS = 40000, PIECES_PER_THREAD = 16, MAX_LIMITS = 8 };
 static const size_t READ_BYTES = (size_t)256 << 20;
 
 /* A loop of STEPS times SUMS instructions; the result keeps it from being dropped. */
@@ -72,6 +72,21 @@ __attribute__((target("avx512f,avx512bf16"))) static double loop_bf16(void)
 	return (double)_mm512_cvtss_f32(sum[0]);
 }
 
+__attribute__((target("avx512f,avx512vnni"))) static double loop_i16(void)
+{
+	__m512i x = _mm512_set1_epi16(3), sum[SUMS];
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm512_set1_epi32(i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			sum[i] = _mm512_dpwssd_epi32(sum[i], x, x);
+	}
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm512_add_epi32(sum[0], sum[i]);
+	return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
+}
+
 __attribute__((target("avx512f,avx512vnni"))) static double loop_i8(void)
 {
 	__m512i x = _mm512_set1_epi8(3), sum[SUMS];
@@ -109,7 +124,7 @@ struct limit {
 	const char *name;
 	limit_loop loop;
 	int operations; /* per instruction */
-	size_t place;   /* of the figure in struct bench_limits */
+	enum glip_compute compute;
 };
 
 struct loop_task {
@@ -200,22 +215,23 @@ static bool measure_read(struct bench_report *r, const struct bench_settings *s,
 	return good;
 }
 
-static int find_limits(struct limit list[8])
+static int find_limits(struct limit list[MAX_LIMITS])
 {
 	int count = 0;
 #if X86_LIMITS
 	if (glip__cpu_flags() & GLIP_CPU_AVX2)
-		list[count++] = (struct limit){"float32 multiply-add, AVX2", loop_avx2, 16, offsetof(struct bench_limits, f32)};
+		list[count++] = (struct limit){"float32 multiply-add, AVX2", loop_avx2, 16, GLIP_COMPUTE_F32};
 	if (glip__cpu_flags() & GLIP_CPU_AVX512) {
-		list[count++] =
-			(struct limit){"float32 multiply-add, AVX-512", loop_avx512, 32, offsetof(struct bench_limits, f32)};
+		list[count++] = (struct limit){"float32 multiply-add, AVX-512", loop_avx512, 32, GLIP_COMPUTE_F32};
 		if (__builtin_cpu_supports("avx512bf16"))
-			list[count++] = (struct limit){"bf16 VDPBF16PS", loop_bf16, 64, offsetof(struct bench_limits, bf16)};
-		if (__builtin_cpu_supports("avx512vnni"))
-			list[count++] = (struct limit){"int8 VPDPBUSD", loop_i8, 128, offsetof(struct bench_limits, i8)};
+			list[count++] = (struct limit){"bf16 VDPBF16PS", loop_bf16, 64, GLIP_COMPUTE_BF16};
+		if (__builtin_cpu_supports("avx512vnni")) {
+			list[count++] = (struct limit){"int16 VPDPWSSD", loop_i16, 64, GLIP_COMPUTE_I16};
+			list[count++] = (struct limit){"int8 VPDPBUSD", loop_i8, 128, GLIP_COMPUTE_I8};
+		}
 	}
 #elif defined(__aarch64__)
-	list[count++] = (struct limit){"float32 multiply-add, NEON", loop_neon, 8, offsetof(struct bench_limits, f32)};
+	list[count++] = (struct limit){"float32 multiply-add, NEON", loop_neon, 8, GLIP_COMPUTE_F32};
 #else
 	(void)list;
 #endif
@@ -224,7 +240,7 @@ static int find_limits(struct limit list[8])
 
 bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct bench_limits *out)
 {
-	struct limit list[8];
+	struct limit list[MAX_LIMITS];
 	struct pool *pool;
 	struct glip_error err;
 	int count = find_limits(list);
@@ -238,9 +254,10 @@ bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct
 	}
 	bench_table(r, "limits", "machine (1e9 operations/s)", COLUMNS);
 	for (int i = 0; i < count; i++) {
-		double *figure = (double *)(void *)((char *)out + list[i].place);
+		double *figure = &out->compute[list[i].compute];
 		*figure = fmax(*figure, measure_loop(r, s, pool, &list[i], results));
 	}
+	out->compute[GLIP_COMPUTE_AUTO] = out->compute[GLIP_COMPUTE_F32];
 	bool good = measure_read(r, s, pool, &out->read);
 	glip__pool_free(pool);
 	free((void *)(uintptr_t)results);

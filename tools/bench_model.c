@@ -82,25 +82,28 @@ static bool set_prompt(struct subject *s, size_t names)
 	return glip_prompt_classes(s->session, NAMES, names, &o, &s->prompt, &s->err) == GLIP_OK || failed(s);
 }
 
-static bool set_session(struct subject *s, int threads)
+static bool set_session(struct subject *s, int threads, int compute)
 {
 	struct glip_session_options o;
 	glip_session_options_init(&o);
 	o.threads = threads;
+	o.compute = (enum glip_compute)compute;
 	glip_session_free(s->session);
 	s->session = NULL;
 	return glip_session_create(s->model, &o, &s->session, &s->err) == GLIP_OK || failed(s);
 }
 
-static bool open_subject(struct subject *s, const char *path, int threads, const struct glip_allocator *allocator)
+static bool open_subject(struct subject *s, const struct bench_settings *settings,
+                         const struct glip_allocator *allocator)
 {
 	struct glip_model_options o;
 	memset(s, 0, sizeof *s);
 	glip_model_options_init(&o);
 	o.allocator = allocator;
-	if (glip_model_load(path, &o, &s->model, &s->err) != GLIP_OK)
+	if (glip_model_load(settings->model, &o, &s->model, &s->err) != GLIP_OK)
 		return failed(s);
-	return make_image(&s->image, NETWORK_LONG, NETWORK_SHORT) && set_session(s, threads) && set_prompt(s, FEW_NAMES);
+	return make_image(&s->image, NETWORK_LONG, NETWORK_SHORT) && set_session(s, settings->threads, settings->compute) &&
+	       set_prompt(s, FEW_NAMES);
 }
 
 /* One pass; features NULL: with the backbone. */
@@ -283,7 +286,7 @@ bool bench_memory(struct bench_report *r, const struct bench_settings *settings)
 	struct glip_allocator allocator = {counted_alloc, counted_free, &counter};
 	struct glip_model_info info = {.struct_size = sizeof info};
 	struct subject s;
-	bool good = open_subject(&s, settings->model, settings->threads, &allocator);
+	bool good = open_subject(&s, settings, &allocator);
 	double opened = (double)counter.peak;
 
 	for (int i = 0; i < 2 && good; i++)
@@ -324,7 +327,7 @@ bool bench_load(struct bench_report *r, const struct bench_settings *settings)
 		if (glip_model_load(settings->model, NULL, &s.model, &s.err) != GLIP_OK)
 			return failed(&s);
 		double loaded = now_seconds();
-		bool good = set_session(&s, settings->threads);
+		bool good = set_session(&s, settings->threads, settings->compute);
 		double made = now_seconds();
 		close_subject(&s);
 		if (!good)
@@ -362,6 +365,44 @@ static bool run_reuse(struct bench_report *r, struct subject *s, const struct be
 	return true;
 }
 
+/* ---- Precisions -------------------------------------------------------------------------------------------------- */
+
+enum { FIRST_COMPUTE = GLIP_COMPUTE_F32 };
+static const char *const COMPUTE_NAMES[BENCH_COMPUTES] = {"auto", "f32", "bf16", "i8", "i16"};
+
+/* In turns, so that what slows the machine down for a while slows all of them down. */
+bool bench_compute(struct bench_report *r, const struct bench_settings *settings)
+{
+	struct bench_samples samples[BENCH_COMPUTES] = {{{0}, 0}};
+	struct glip_session *sessions[BENCH_COMPUTES] = {NULL};
+	struct subject s;
+	bool good = open_subject(&s, settings, NULL);
+
+	for (int i = -1; i < settings->repeat && good; i++) {
+		for (int k = FIRST_COMPUTE; k < BENCH_COMPUTES && good; k++) {
+			glip_session_free(i < 0 ? s.session : NULL);
+			s.session = sessions[k];
+			good = i >= 0 || set_session(&s, settings->threads, k);
+			double start = now_seconds();
+			good = good && ground(&s, NULL, NETWORK_SHORT);
+			if (i >= 0)
+				bench_sample(&samples[k], now_seconds() - start);
+			sessions[k] = s.session;
+			s.session = NULL;
+		}
+	}
+	if (good) {
+		bench_table(r, "compute", "a pass by precision, 1088 x 800, five classes, text apart (ms)", TIMES);
+		double whole = bench_median(&samples[FIRST_COMPUTE]);
+		for (int k = FIRST_COMPUTE; k < BENCH_COMPUTES; k++)
+			time_row(r, COMPUTE_NAMES[k], &samples[k], whole);
+	}
+	for (int k = FIRST_COMPUTE; k < BENCH_COMPUTES; k++)
+		glip_session_free(sessions[k]);
+	close_subject(&s);
+	return good;
+}
+
 /* ---- Scaling ----------------------------------------------------------------------------------------------------- */
 
 static bool over_threads(struct bench_report *r, struct subject *s, const struct bench_settings *settings)
@@ -371,7 +412,8 @@ static bool over_threads(struct bench_report *r, struct subject *s, const struct
 	bench_table(r, "threads", "threads, 1088 x 800, five classes (ms)", TIMES);
 	for (int threads = 1;; threads = 2 * threads < settings->threads ? 2 * threads : settings->threads) {
 		char name[32];
-		if (!set_session(s, threads) || !measure_pass(s, NULL, NETWORK_SHORT, settings->repeat, &samples))
+		if (!set_session(s, threads, settings->compute) ||
+		    !measure_pass(s, NULL, NETWORK_SHORT, settings->repeat, &samples))
 			return false;
 		if (threads == 1)
 			one = bench_median(&samples);
@@ -429,7 +471,7 @@ bool bench_stages(struct bench_report *r, const struct bench_settings *settings,
 {
 	struct subject s;
 	bool good =
-		open_subject(&s, settings->model, settings->threads, NULL) && run_stages(r, &s, settings->repeat, limits->f32);
+		open_subject(&s, settings, NULL) && run_stages(r, &s, settings->repeat, limits->compute[settings->compute]);
 	close_subject(&s);
 	return good;
 }
@@ -439,7 +481,7 @@ typedef bool (*part_fn)(struct bench_report *r, struct subject *s, const struct 
 static bool run_part(struct bench_report *r, const struct bench_settings *settings, part_fn part)
 {
 	struct subject s;
-	bool good = open_subject(&s, settings->model, settings->threads, NULL) && part(r, &s, settings);
+	bool good = open_subject(&s, settings, NULL) && part(r, &s, settings);
 	close_subject(&s);
 	return good;
 }

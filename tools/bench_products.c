@@ -92,7 +92,7 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 		.m = s->m,
 		.n = s->n,
 		.k = s->k,
-		.b = {.data = o->b, .rows = s->n, .cols = s->k},
+		.b = {.data = o->b, .rows = s->n, .cols = s->k, .lasting = true},
 		.bias = o->bias,
 		.act = s->act,
 		.c = o->c,
@@ -116,19 +116,21 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 static bool measure_shape(struct bench_report *r, struct ops *ops, const struct shape *s, int repeat, double peak)
 {
 	struct operands o;
-	struct bench_samples own, blas;
+	struct bench_samples own, blas = {0};
 	double work = 2e-9 * (double)s->m * (double)s->n * (double)s->k;
 	char name[96];
 
 	if (!make_operands(s, &o))
 		return false;
-	bool good =
-		measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) && measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas);
+	bool good = glip__panels_create(&glip__default_allocator, &ops->panels, ops->err) == GLIP_OK &&
+	            measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) &&
+	            (ops->narrow != NULL || measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas));
+	glip__panels_free(ops->panels);
 	free_operands(&o);
 	if (!good)
 		return false;
 	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);
-	double rate = work / bench_median(&own), other = work / bench_median(&blas);
+	double rate = work / bench_median(&own), other = blas.count > 0 ? work / bench_median(&blas) : (double)NAN;
 	double values[] = {rate,
 	                   work / bench_most(&own),
 	                   work / bench_least(&own),
@@ -139,7 +141,7 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 	return true;
 }
 
-bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits)
+static bool measure_shapes(struct bench_report *r, struct ops *ops, enum glip_compute compute, int repeat, double peak)
 {
 	static const struct bench_column columns[] = {
 		{"gflops", "median", 1},
@@ -150,6 +152,27 @@ bool bench_products(struct bench_report *r, const struct bench_settings *s, cons
 		{"over_openblas", "ratio", 2},
 		{NULL, NULL, 0},
 	};
+	static const struct {
+		const char *part, *title;
+	} tables[BENCH_COMPUTES] = {
+		[GLIP_COMPUTE_F32] = {"products", "float32 products, m n k (GFLOP/s)"},
+		[GLIP_COMPUTE_BF16] = {"products_bf16", "bf16 products, weights packed before (GFLOP/s)"},
+		[GLIP_COMPUTE_I8] = {"products_i8", "int8 products, weights packed before (GOP/s)"},
+		[GLIP_COMPUTE_I16] = {"products_i16", "int16 products, weights packed before (GOP/s)"},
+	};
+	bool good = true;
+
+	ops->narrow = glip__narrow_kernels(compute, glip__cpu_flags());
+	if (compute != GLIP_COMPUTE_F32 && ops->narrow == NULL)
+		return true;
+	bench_table(r, tables[compute].part, tables[compute].title, columns);
+	for (int i = 0; i < SHAPE_COUNT && good; i++)
+		good = measure_shape(r, ops, &SHAPES[i], repeat, peak);
+	return good;
+}
+
+bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits)
+{
 	struct glip_error err = {0};
 	struct arena arena;
 	struct pool *pool;
@@ -162,9 +185,9 @@ bool bench_products(struct bench_report *r, const struct bench_settings *s, cons
 	openblas_set_num_threads(s->threads);
 	glip__arena_init(&arena, &glip__default_allocator);
 	struct ops ops = {.kernels = glip__kernels(glip__cpu_flags()), .pool = pool, .arena = &arena, .err = &err};
-	bench_table(r, "products", "float32 products, m n k (GFLOP/s)", columns);
-	for (int i = 0; i < SHAPE_COUNT && good; i++)
-		good = measure_shape(r, &ops, &SHAPES[i], s->repeat, limits->f32);
+	for (int k = GLIP_COMPUTE_F32; k < BENCH_COMPUTES && good; k++)
+		if (s->compute == GLIP_COMPUTE_AUTO || s->compute == k)
+			good = measure_shapes(r, &ops, (enum glip_compute)k, s->repeat, limits->compute[k]);
 	glip__arena_free(&arena);
 	glip__pool_free(pool);
 	return good;

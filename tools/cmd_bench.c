@@ -13,6 +13,7 @@ enum part {
 	PART_LIMITS,
 	PART_PRODUCTS,
 	PART_LOAD, /* from here on with a model */
+	PART_COMPUTE,
 	PART_STAGES,
 	PART_REUSE,
 	PART_MEMORY,
@@ -21,7 +22,7 @@ enum part {
 	PART_CLASSES,
 	PART_COUNT
 };
-#define PART_NAMES "all|limits|products|load|stages|reuse|memory|threads|sizes|classes"
+#define PART_NAMES "all|limits|products|load|compute|stages|reuse|memory|threads|sizes|classes"
 enum { REPEAT = 7, QUICK_REPEAT = 2 };
 
 /* The processor's name, as the system tells it. */
@@ -49,6 +50,7 @@ static bool run_part(struct bench_report *r, const struct bench_settings *s, enu
 	switch (part) {
 	case PART_PRODUCTS: return bench_products(r, s, limits);
 	case PART_LOAD: return bench_load(r, s);
+	case PART_COMPUTE: return bench_compute(r, s);
 	case PART_STAGES: return bench_stages(r, s, limits);
 	case PART_REUSE: return bench_reuse(r, s);
 	case PART_MEMORY: return bench_memory(r, s);
@@ -94,11 +96,14 @@ int cmd_bench(int argc, char **argv)
 		{"repeat", 0, OPTION_INT, &s.repeat, "N", "runs after a warm-up (default 7)", 1, BENCH_MAX_SAMPLES, NULL},
 		{"quick", 0, OPTION_FLAG, &quick, NULL, "two runs", 0, 0, NULL},
 		{"threads", 't', OPTION_INT, &s.threads, "N", "threads (default: all processors)", 1, 64, NULL},
+		{"compute", 0, OPTION_CHOICE, &s.compute, "TYPE",
+	     "numbers that passes compute with: f32 (default), bf16, i16 or i8", 0, 0, BENCH_COMPUTE_NAMES},
 		{"json", 0, OPTION_FLAG, &json, NULL, "one JSON object instead of tables", 0, 0, NULL},
 		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL},
 	};
 	const struct command_line line = {
-		.usage = "glip bench [-m MODEL] [--only PART] [--repeat N | --quick] [--threads N] [--json]",
+		.usage = "glip bench [-m MODEL] [--only PART] [--repeat N | --quick] [--threads N] [--compute TYPE]\n"
+				 "           [--json]",
 		.description =
 			"Measures the machine's limits, the matrix products of GLIP as a share of them, and a model: by\n"
 			"stage, over threads, image sizes and numbers of classes. Run it on an idle machine.",

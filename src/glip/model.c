@@ -144,7 +144,9 @@ enum glip_status glip_model_load(const char *path, const struct glip_model_optio
 		return glip__fail_nomem(err, "a model", sizeof *m);
 	m->allocator = allocator;
 	m->log = (struct logger){o.log, o.log_user};
-	enum glip_status status = glip__weights_open(path, !o.no_mmap, &m->allocator, &m->weights, err);
+	enum glip_status status = glip__panels_create(&m->allocator, &m->panels, err);
+	if (status == GLIP_OK)
+		status = glip__weights_open(path, !o.no_mmap, &m->allocator, &m->weights, err);
 	if (status == GLIP_OK)
 		status = bind_model(m, err);
 	if (status != GLIP_OK) {
@@ -164,6 +166,7 @@ void glip_model_free(struct glip_model *m)
 	glip__free(&m->allocator, m->layers);
 	glip__bert_free(&m->bert);
 	glip__swin_free(&m->swin);
+	glip__panels_free(m->panels);
 	glip__weights_close(m->weights);
 	struct glip_allocator allocator = m->allocator;
 	glip__free(&allocator, m);

@@ -8,6 +8,7 @@
 #include "dyhead/grounding.h"
 #include "fpn/fpn.h"
 #include "fusion/fusion.h"
+#include "ops/panels.h"
 #include "swin/swin.h"
 #include "tensor/weights.h"
 #include "tokenizer/wordpiece.h"
@@ -25,6 +26,7 @@ struct glip_model {
 	struct glip_allocator allocator;
 	struct logger log;
 	struct weights *weights;
+	struct panels *panels;    /* packed weights: the one thing that changes after loading, behind its own lock */
 	struct text_view *tokens; /* of the vocabulary; the text lies in the mapping */
 	struct vocabulary *vocabulary;
 	struct swin swin;

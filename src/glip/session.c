@@ -65,7 +65,7 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "threads is %d: must be 0 (all processors) to 64", o->threads);
 	if ((int)o->gemm < GLIP_GEMM_AUTO || o->gemm > GLIP_GEMM_BLAS)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "gemm is %d: not a value of enum glip_gemm", (int)o->gemm);
-	if ((int)o->compute < GLIP_COMPUTE_AUTO || o->compute > GLIP_COMPUTE_I8)
+	if ((int)o->compute < GLIP_COMPUTE_AUTO || o->compute > GLIP_COMPUTE_I16)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "compute is %d: not a value of enum glip_compute", (int)o->compute);
 	uint32_t available = glip__cpu_flags();
 	uint32_t mask = o->cpu_mask != 0 ? o->cpu_mask & available : available;
@@ -84,6 +84,7 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		.arena = &s->arena,
 		.gemm = o->gemm == GLIP_GEMM_AUTO ? automatic : o->gemm,
 		.narrow = glip__narrow_kernels(o->compute, mask),
+		.panels = s->model->panels,
 		.cancelled = is_cancelled,
 		.cancel_user = s,
 	};

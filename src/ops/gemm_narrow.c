@@ -1,5 +1,5 @@
-/* Matrix products on narrower numbers: right rows are narrowed and packed once per call, left rows a block at a time
- * into a worker's buffer. Otherwise as gemm_native.c: every panel is multiplied with the whole block, and the bits of C
+/* Matrix products on narrower numbers: right rows are narrowed and packed, weights once for the model, others for each
+ * product; left rows a block at a time into a worker's buffer. Otherwise as gemm_native.c: every panel is multiplied with the whole block, and the bits of C
  * depend neither on blocks nor on threads. */
 #include <stdalign.h>
 
@@ -17,7 +17,8 @@ struct narrow_task {
 	const struct narrow_kernels *narrow;
 	const struct product *p;
 	size_t groups, row;                      /* groups of a row; 32-bit words of it with its head */
-	uint32_t *panels;                        /* [ceil(n / nr), row, nr] */
+	const uint32_t *panels;                  /* [ceil(n / nr), row, nr] */
+	uint32_t *packing;                       /* the same while they are made */
 	size_t left_ld;                          /* words from one narrowed left row to the next */
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
 	struct worker_scratch scratch;
@@ -45,7 +46,7 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 		for (size_t j = 0; j < cols; j++)
 			t->narrow->right_row(right_row(t->p, i * nr + j, wide), t->p->k,
 			                     (uint32_t *)(void *)(rows + j * t->left_ld));
-		t->kernels->transpose(rows, t->left_ld, cols, t->row, (float *)(void *)(t->panels + i * nr * t->row), nr);
+		t->kernels->transpose(rows, t->left_ld, cols, t->row, (float *)(void *)(t->packing + i * nr * t->row), nr);
 	}
 }
 
@@ -92,6 +93,35 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 	}
 }
 
+/* Makes the panels; those of a weight are kept, or were there already. */
+static enum glip_status pack(struct ops *ops, struct narrow_task *t)
+{
+	const struct product *p = t->p;
+	const size_t nr = (size_t)t->narrow->nr, count = glip__ceil_div(p->n, nr);
+	struct panels *kept = p->g->b.lasting ? ops->panels : NULL;
+	const struct panels_key key = {p->g->b.data, p->n, p->k, p->ldb, t->narrow};
+	size_t words;
+	if (kept && (t->panels = glip__panels_find(kept, &key)) != NULL)
+		return GLIP_OK;
+	if (!glip__mul_size(count * nr, t->row, &words))
+		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
+	TRY(glip__worker_scratch(ops, nr * t->left_ld + glip__round_up(p->k, 16), &t->scratch));
+	t->packing = kept ? glip__panels_alloc(kept, words) : glip__ops_alloc(ops, words, sizeof *t->packing);
+	if (!t->packing)
+		return glip__fail_nomem(ops->err, "packed weights", words * sizeof *t->packing);
+	glip__pool_run(ops->pool, pack_panels, t, count, 1);
+	t->panels = t->packing;
+	if (!kept)
+		return GLIP_OK;
+	/* A pass that is given up leaves panels unpacked. */
+	enum glip_status status = glip__ops_begin(ops);
+	if (status == GLIP_OK)
+		t->panels = glip__panels_keep(kept, &key, t->packing);
+	else
+		glip__panels_drop(kept, t->packing);
+	return status;
+}
+
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 {
 	const struct narrow_kernels *narrow = ops->narrow;
@@ -104,22 +134,14 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 	};
 	task.row = task.groups + NARROW_HEAD;
 	task.left_ld = glip__round_up(task.row, 16) + 16;
-	size_t panel_words;
-	if (!glip__mul_size(panel_count * nr, task.row, &panel_words))
-		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
-	task.panels = glip__ops_alloc(ops, panel_words, sizeof *task.panels);
-	if (!task.panels)
-		return GLIP_ERR_NOMEM;
-
+	TRY(pack(ops, &task));
 	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_BYTES / sizeof *task.panels / task.left_ld);
 	task.block_rows = block < mr ? mr : block / mr * mr;
 	size_t blocks = glip__ceil_div(p->m, task.block_rows);
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
 	task.chunk_panels = glip__ceil_div(panel_count, chunks);
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
-	size_t rows = task.block_rows > nr ? task.block_rows : nr;
-	TRY(glip__worker_scratch(ops, rows * task.left_ld + glip__round_up(p->k, 16), &task.scratch));
-	glip__pool_run(ops->pool, pack_panels, &task, panel_count, 1);
+	TRY(glip__worker_scratch(ops, task.block_rows * task.left_ld + glip__round_up(p->k, 16), &task.scratch));
 	glip__pool_run(ops->pool, multiply_pieces, &task, blocks * task.chunks, 1);
 	return GLIP_OK;
 }

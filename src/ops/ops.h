@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "ops/kernels.h"
 #include "ops/narrow.h"
+#include "ops/panels.h"
 #include "tensor/tensor.h"
 
 struct ops {
@@ -15,6 +16,7 @@ struct ops {
 	enum glip_gemm gemm; /* NATIVE or BLAS, never AUTO */
 	/* Native products of more than a few rows are made with these where the weights are not exact; NULL: float32. */
 	const struct narrow_kernels *narrow;
+	struct panels *panels;  /* of the model, for its weights packed for narrow; NULL: packed for every product */
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */
 	bool (*cancelled)(void *user);

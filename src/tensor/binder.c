@@ -127,6 +127,7 @@ struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, co
 	}
 	m.data = t->data;
 	m.dtype = t->dtype;
+	m.lasting = true;
 	return m;
 }
 

@@ -25,6 +25,7 @@ struct matrix {
 	int64_t rows, cols;
 	enum dtype dtype; /* DTYPE_F32 or DTYPE_BF16 */
 	bool exact;       /* products with it are always made in float32 */
+	bool lasting;     /* of the model: unchanged as long as that lives, so what is made of it may be kept */
 };
 
 /* Row `row` of the matrix as float32: out[cols]. */

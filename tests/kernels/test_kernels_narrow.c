@@ -166,6 +166,104 @@ static void test_exact(void **state)
 	glip__pool_free(pool);
 }
 
+static void multiply(struct ops *ops, const struct product_case *p)
+{
+	struct glip_error err = {0};
+	ops->err = &err;
+	if (glip__gemm(ops, &p->g) != GLIP_OK)
+		fail_msg("%s", err.message);
+}
+
+/* Weights are packed at their first use, once for each kind of kernel; what does not last is packed every time. */
+static void test_kept(void **state)
+{
+	(void)state;
+	struct pool *pool;
+	struct glip_error err;
+	assert_int_equal(glip__pool_create(2, &glip__default_allocator, &pool, &err), GLIP_OK);
+	for (int lasting = 0; lasting < 2; lasting++) {
+		struct ops ops = {
+			.kernels = glip__kernels(glip__cpu_flags()),
+			.pool = pool,
+			.arena = &arena,
+			.narrow = &glip__narrow_i8_ref,
+			.gemm = GLIP_GEMM_NATIVE,
+		};
+		assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
+		struct product_case p = make_case((struct sizes){61, 40, 72}, DENSE, 0), half = p;
+		p.g.b.lasting = half.g.b.lasting = lasting;
+		half.g.n = half.g.b.rows = 20;
+		half.g.ldc = p.g.n;
+		multiply(&ops, &p);
+		float *first = guarded_copy(p.c, p.c_count);
+		memset(p.b, 0, p.b_count * sizeof *p.b);
+		multiply(&ops, &p);
+		assert_true(lasting == (memcmp(first, p.c, p.c_count * sizeof *p.c) == 0));
+		/* Other kernels, and another part of the same matrix, are other panels. */
+		ops.narrow = &glip__narrow_bf16_ref;
+		multiply(&ops, &p);
+		assert_float_equal(p.c[0], 0, 0);
+		ops.narrow = &glip__narrow_i8_ref;
+		memcpy(p.c, first, p.c_count * sizeof *p.c);
+		multiply(&ops, &half);
+		assert_float_equal(p.c[0], 0, 0);
+		assert_float_equal(p.c[half.g.n], first[half.g.n], 0);
+		glip__panels_free(ops.panels);
+		free_guarded(first, p.c_count);
+		free_case(&p);
+	}
+	glip__pool_free(pool);
+}
+
+static bool gives_up(void *user)
+{
+	(void)user;
+	return true;
+}
+
+/* False once, then true. */
+static bool gives_up_later(void *user)
+{
+	bool *asked = user, answer = *asked;
+	*asked = true;
+	return answer;
+}
+
+/* A pass that is given up while it packs leaves nothing behind that another would use. */
+static void test_given_up(void **state)
+{
+	(void)state;
+	struct pool *pool;
+	struct glip_error err;
+	bool asked = false;
+	assert_int_equal(glip__pool_create(1, &glip__default_allocator, &pool, &err), GLIP_OK);
+	struct ops ops = {
+		.kernels = glip__kernels(glip__cpu_flags()),
+		.pool = pool,
+		.arena = &arena,
+		.narrow = &glip__narrow_i8_ref,
+		.gemm = GLIP_GEMM_NATIVE,
+		.err = &err,
+	};
+	struct product_case p = make_case((struct sizes){61, 40, 72}, DENSE, 0);
+	p.g.b.lasting = true;
+	expect(&p, ops.narrow);
+	assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
+	/* The operator begins, the pool leaves panels undone, and only then the operator asks again. */
+	glip__pool_set_stop(pool, gives_up, NULL);
+	ops.cancelled = gives_up_later;
+	ops.cancel_user = &asked;
+	assert_int_equal(glip__gemm(&ops, &p.g), GLIP_ERR_CANCELLED);
+	glip__pool_set_stop(pool, NULL, NULL);
+	ops.cancelled = NULL;
+	multiply(&ops, &p);
+	assert_close("after", "scalar", p.c, p.expected, p.c_count, sum_error(72), 1e-6);
+	assert_int_equal(arena.used, 0);
+	glip__panels_free(ops.panels);
+	glip__pool_free(pool);
+	free_case(&p);
+}
+
 /* A machine without the instructions computes in float32. */
 static void test_choice(void **state)
 {
@@ -179,8 +277,9 @@ static void test_choice(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),  cmocka_unit_test(test_bounds), cmocka_unit_test(test_products),
-		cmocka_unit_test(test_exact), cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_rows),   cmocka_unit_test(test_bounds), cmocka_unit_test(test_products),
+		cmocka_unit_test(test_exact),  cmocka_unit_test(test_kept),   cmocka_unit_test(test_given_up),
+		cmocka_unit_test(test_choice),
 	};
 	seed_random(argc, argv);
 	glip__arena_init(&arena, &glip__default_allocator);

@@ -25,6 +25,8 @@ struct world {
 	struct glip_image image;
 	struct glip_ground_options options;
 	int threads, no_mmap;
+	enum glip_compute compute;
+	uint64_t packed;  /* what pack_weights() gives */
 	long again_every; /* how often the operation is done again after a failure: writing files waits for the disk */
 	const char *path; /* of the image to load, or the ending of the one to draw */
 };
@@ -68,6 +70,7 @@ static enum glip_status make_session(struct world *w, struct glip_session **out,
 
 	glip_session_options_init(&o);
 	o.threads = w->threads;
+	o.compute = w->compute;
 	return glip_session_create(w->model, &o, out, err);
 }
 
@@ -215,6 +218,54 @@ static enum glip_status ground(struct world *w, uint64_t *digest, struct glip_er
 	return take_result(status, r, digest);
 }
 
+static enum glip_status ground_caption(struct world *w, uint64_t *digest, struct glip_error *err)
+{
+	struct glip_prompt *p = POISON(struct glip_prompt);
+	struct glip_result *r = NULL;
+	enum glip_status status = glip_prompt_caption(w->session, "the red cat and a dog", NULL, &p, err);
+
+	if (status == GLIP_OK)
+		status = glip_ground(w->session, &w->image, p, &w->options, &r, err);
+	glip_prompt_free(p);
+	return take_result(status, r, digest);
+}
+
+static void must(enum glip_status status, const struct glip_error *err)
+{
+	if (status != GLIP_OK)
+		fail_msg("%d: %s", (int)status, err->message);
+}
+
+/* On a model of its own, whose weights are packed meanwhile: some are when memory runs out, and are used again when the
+ * call is repeated. */
+static enum glip_status pack_weights(struct world *w, uint64_t *digest, struct glip_error *err)
+{
+	struct glip_model *shared = w->model, *own = NULL;
+	enum glip_status status = make_model(w, &own, err);
+
+	w->model = own;
+	if (status == GLIP_OK)
+		status = make_session(w, &w->session, err);
+	if (status == GLIP_OK)
+		status = ground_caption(w, digest, err);
+	if (status == GLIP_OK) {
+		w->packed = *digest;
+	} else if (w->session != NULL) {
+		long calls = w->probe.calls;
+		uint64_t again = 0;
+		struct glip_error none;
+		alloc_probe_arm(&w->probe, 0, 0);
+		must(ground_caption(w, &again, &none), &none);
+		assert_true(again == w->packed);
+		w->probe.calls = calls;
+	}
+	glip_session_free(w->session);
+	glip_model_free(own);
+	w->session = NULL;
+	w->model = shared;
+	return status;
+}
+
 static enum glip_status ground_features(struct world *w, uint64_t *digest, struct glip_error *err)
 {
 	struct glip_result *r = POISON(struct glip_result);
@@ -292,12 +343,6 @@ static enum glip_status convert(struct world *w, uint64_t *digest, struct glip_e
 }
 
 /* ---- The loops --------------------------------------------------------------------------------------------------- */
-
-static void must(enum glip_status status, const struct glip_error *err)
-{
-	if (status != GLIP_OK)
-		fail_msg("%d: %s", (int)status, err->message);
-}
 
 /* One run with the nth allocation failing, and one after it. False once no allocation failed. */
 static bool fail_one(struct world *w, operation op, const char *name, long n, int all_after, uint64_t expected)
@@ -407,6 +452,9 @@ static void test_grounding(void **state)
 		fail_each(w, ground, "ground", true);
 		fail_each(w, create_features, "features", true);
 		fail_each(w, ground_features, "ground features", true);
+		w->compute = GLIP_COMPUTE_I8;
+		fail_each(w, pack_weights, "weights packed", false);
+		w->compute = GLIP_COMPUTE_AUTO;
 	}
 	w->threads = 1;
 }

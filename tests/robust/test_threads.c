@@ -34,7 +34,8 @@ static void must(enum glip_status status, const struct glip_error *err)
 		fail_msg("%d: %s", (int)status, err->message);
 }
 
-static struct glip_session *new_session(const struct world *w, int threads, enum glip_gemm gemm)
+static struct glip_session *session_on(const struct glip_model *model, int threads, enum glip_gemm gemm,
+                                       enum glip_compute compute)
 {
 	struct glip_session_options o;
 	struct glip_session *session;
@@ -43,8 +44,28 @@ static struct glip_session *new_session(const struct world *w, int threads, enum
 	glip_session_options_init(&o);
 	o.threads = threads;
 	o.gemm = gemm;
-	must(glip_session_create(w->model, &o, &session, &err), &err);
+	o.compute = compute;
+	must(glip_session_create(model, &o, &session, &err), &err);
 	return session;
+}
+
+static struct glip_session *new_session(const struct world *w, int threads, enum glip_gemm gemm)
+{
+	return session_on(w->model, threads, gemm, GLIP_COMPUTE_AUTO);
+}
+
+/* Two passes. */
+static struct glip_prompt *make_shared(struct glip_session *session)
+{
+	static const char *const names[] = {"cat", "dog", "kitten", "red bird"};
+	struct glip_prompt_options o;
+	struct glip_prompt *prompt;
+	struct glip_error err;
+
+	glip_prompt_options_init(&o);
+	o.classes_per_pass = 2;
+	must(glip_prompt_classes(session, names, 4, &o, &prompt, &err), &err);
+	return prompt;
 }
 
 static enum glip_status digest_of(const struct world *w, struct glip_session *session, const struct glip_prompt *prompt,
@@ -75,6 +96,7 @@ static enum glip_status digest_caption(const struct world *w, struct glip_sessio
 
 struct caller {
 	const struct world *w;
+	enum glip_compute compute;
 	int index, wrong;
 	struct glip_error err;
 };
@@ -89,6 +111,7 @@ static void *call_many_times(void *argument)
 
 	glip_session_options_init(&o);
 	o.threads = 1 + c->index % 3;
+	o.compute = c->compute;
 	c->wrong = ROUNDS;
 	if (glip_session_create(w->model, &o, &session, &c->err) != GLIP_OK)
 		return NULL;
@@ -103,14 +126,14 @@ static void *call_many_times(void *argument)
 	return NULL;
 }
 
-static void test_many_callers(void **state)
+/* All at once on one model, caller i as computes[i % kinds]; w[k] holds what computes[k] gives. */
+static void call_at_once(const struct world *w, const enum glip_compute *computes, int kinds)
 {
-	const struct world *w = *state;
 	struct caller callers[THREADS];
 	pthread_t threads[THREADS];
 
 	for (int i = 0; i < THREADS; i++) {
-		callers[i] = (struct caller){.w = w, .index = i};
+		callers[i] = (struct caller){.w = w + i % kinds, .compute = computes[i % kinds], .index = i};
 		assert_int_equal(pthread_create(&threads[i], NULL, call_many_times, &callers[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++)
@@ -119,6 +142,49 @@ static void test_many_callers(void **state)
 		if (callers[i].wrong != 0)
 			fail_msg("thread %d: %d of %d results differ from the serial ones %s", i, callers[i].wrong, ROUNDS,
 			         callers[i].err.message);
+}
+
+static void test_many_callers(void **state)
+{
+	static const enum glip_compute automatic = GLIP_COMPUTE_AUTO;
+	const struct world *w = *state;
+
+	call_at_once(w, &automatic, 1);
+}
+
+/* The first passes on a model pack its weights, each caller at the same time as the others. */
+static void test_packing_at_once(void **state)
+{
+	enum { KINDS = 3 };
+	static const enum glip_compute computes[KINDS] = {GLIP_COMPUTE_BF16, GLIP_COMPUTE_I8, GLIP_COMPUTE_I16};
+	const struct world *w = *state;
+	struct world expected[KINDS];
+	struct glip_model *fresh;
+	struct scratch_file file;
+	struct glip_error err;
+
+	for (int k = 0; k < KINDS; k++) {
+		struct glip_session *session = session_on(w->model, 2, GLIP_GEMM_NATIVE, computes[k]);
+		expected[k] = *w;
+		must(digest_of(w, session, w->shared, &expected[k].expected_shared, &err), &err);
+		for (int i = 0; i < CAPTIONS; i++)
+			must(digest_caption(w, session, captions[i], &expected[k].expected[i], &err), &err);
+		glip_session_free(session);
+	}
+	scratch_file_new(&file);
+	tiny_model_write(&file);
+	must(glip_model_load(file.path, NULL, &fresh, &err), &err);
+	scratch_file_remove(&file);
+	struct glip_session *session = session_on(fresh, 1, GLIP_GEMM_NATIVE, GLIP_COMPUTE_AUTO);
+	struct glip_prompt *shared = make_shared(session);
+	for (int k = 0; k < KINDS; k++) {
+		expected[k].model = fresh;
+		expected[k].shared = shared;
+	}
+	glip_session_free(session);
+	call_at_once(expected, computes, KINDS);
+	glip_prompt_free(shared);
+	glip_model_free(fresh);
 }
 
 /* ---- Number of worker threads ------------------------------------------------------------------------------------ */
@@ -296,10 +362,8 @@ static void test_stop_at_full_size(void **state)
 
 static int setup(void **state)
 {
-	static const char *const names[] = {"cat", "dog", "kitten", "red bird"};
 	struct world *w = calloc(1, sizeof *w);
 	struct scratch_file file;
-	struct glip_prompt_options o;
 	struct glip_error err;
 
 	assert_non_null(w);
@@ -311,9 +375,7 @@ static int setup(void **state)
 	w->image = tiny_image(w->pixels);
 	w->options = tiny_ground_options();
 	struct glip_session *session = new_session(w, 2, GLIP_GEMM_NATIVE);
-	glip_prompt_options_init(&o);
-	o.classes_per_pass = 2;
-	must(glip_prompt_classes(session, names, 4, &o, &w->shared, &err), &err);
+	w->shared = make_shared(session);
 	must(digest_of(w, session, w->shared, &w->expected_shared, &err), &err);
 	for (int i = 0; i < CAPTIONS; i++)
 		must(digest_caption(w, session, captions[i], &w->expected[i], &err), &err);
@@ -334,9 +396,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_many_callers),
-		cmocka_unit_test(test_thread_counts),
-		cmocka_unit_test(test_every_stop),
+		cmocka_unit_test(test_many_callers),      cmocka_unit_test(test_packing_at_once),
+		cmocka_unit_test(test_thread_counts),     cmocka_unit_test(test_every_stop),
 		cmocka_unit_test(test_stop_at_full_size),
 	};
 
