@@ -24,6 +24,16 @@ struct narrow_task {
 	struct worker_scratch scratch;
 };
 
+/* A row of k floats, left or right, to its stretches. */
+static void narrow_row(const struct narrow_kernels *narrow, void (*kernel)(const float *, size_t, uint32_t *),
+                       const float *x, size_t k, uint32_t *row)
+{
+	const size_t stretch = (size_t)narrow->stretch, group = (size_t)narrow->group;
+	for (; k > stretch; k -= stretch, x += stretch, row += NARROW_HEAD + stretch / group)
+		kernel(x, stretch, row);
+	kernel(x, k, row);
+}
+
 /* Floats as they are, or what a worker gathered of them. */
 static const float *right_row(const struct product *p, size_t column, float *wide)
 {
@@ -44,8 +54,8 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 	for (size_t i = begin; i < end; i++) {
 		size_t cols = glip__min_size(nr, t->p->n - i * nr);
 		for (size_t j = 0; j < cols; j++)
-			t->narrow->right_row(right_row(t->p, i * nr + j, wide), t->p->k,
-			                     (uint32_t *)(void *)(rows + j * t->left_ld));
+			narrow_row(t->narrow, t->narrow->right_row, right_row(t->p, i * nr + j, wide), t->p->k,
+			           (uint32_t *)(void *)(rows + j * t->left_ld));
 		t->kernels->transpose(rows, t->left_ld, cols, t->row, (float *)(void *)(t->packing + i * nr * t->row), nr);
 	}
 }
@@ -86,7 +96,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 				glip__gather_row(t->kernels, p, row + i, wide);
 				x = wide;
 			}
-			t->narrow->left_row(x, p->k, left + i * t->left_ld);
+			narrow_row(t->narrow, t->narrow->left_row, x, p->k, left + i * t->left_ld);
 		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
@@ -132,7 +142,7 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 		.p = p,
 		.groups = glip__ceil_div(p->k, (size_t)narrow->group),
 	};
-	task.row = task.groups + NARROW_HEAD;
+	task.row = glip__narrow_words(narrow, p->k);
 	task.left_ld = glip__round_up(task.row, 16) + 16;
 	TRY(pack(ops, &task));
 	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_BYTES / sizeof *task.panels / task.left_ld);

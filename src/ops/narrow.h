@@ -1,13 +1,16 @@
-/* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or four 8-bit values, called a group. What
- * is narrowed is a row of k floats at a time, left or right, into a head and its groups:
+/* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or 16-bit values, or four 8-bit ones, called
+ * a group. What is narrowed is a stretch of a row, left or right, into a head and its groups; a row longer than that is
+ * several stretches, one after the other, each with its own head:
  *
- *   row [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor of the row; head[1] an int32; then the groups
+ *   stretch [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the groups
  *
  *   bfloat16   rounded to nearest even; the head is unused
- *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the row's range with 0 in it is covered and 0 is
- * exact;              right: x = factor * q, q -127..127, head[1] the sum of q
+ *   16 bits    x = factor * q with the largest q that keep the L2 norm of the stretch within NARROW_I16_NORM: no product
+ *              of two stretches, nor a part of one, can then leave an int32 (Cauchy-Schwarz)
+ *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the stretch's range with 0 in it is covered and 0 is
+ *              exact; right: x = factor * q, q -127..127, head[1] the sum of q
  *
- * Right rows are multiplied as a panel: nr rows transposed, [NARROW_HEAD + groups, nr]. */
+ * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
 #define GLIP_OPS_NARROW_H
 
@@ -18,19 +21,23 @@
 
 enum {
 	NARROW_HEAD = 2,
-	NARROW_MAX_K = 65536 /* longest row: the sums of 8-bit products fit an int32 */
+	NARROW_MAX_K = 65536,     /* longest row: the sums of 8-bit products fit an int32 */
+	NARROW_I16_STRETCH = 256, /* shorter is more exact: the norm is shared by fewer values */
+	NARROW_I16_MOST = 32767,
+	NARROW_I16_NORM = 46340 /* squared within an int32 */
 };
 
 struct narrow_kernels {
 	const char *name;
 	enum glip_compute compute;
-	int mr, nr; /* rows and columns of a full tile */
-	int group;  /* values in a group */
-	/* A row of k floats to its head and ceil(k / group) groups; values past k are zeros. */
+	int mr, nr;  /* rows and columns of a full tile */
+	int group;   /* values in a group */
+	int stretch; /* values of a row that share a head */
+	/* A stretch of k floats to its head and ceil(k / group) groups; values past k are zeros. */
 	void (*left_row)(const float *x, size_t k, uint32_t *row);
 	void (*right_row)(const float *x, size_t k, uint32_t *row);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
-	 * i < rows <= mr, j < cols <= nr; bias NULL: none. An element has the same bits in whatever tile it is computed. */
+	 * i < rows <= mr, j < cols <= nr, `groups` of them in all stretches together; bias NULL: none. An element has the same bits in whatever tile it is computed. */
 	void (*tile)(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
 	             size_t ldc, int rows, int cols);
 };
@@ -41,7 +48,20 @@ const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uin
 
 extern const struct narrow_kernels glip__narrow_bf16_ref;
 extern const struct narrow_kernels glip__narrow_i8_ref;
+extern const struct narrow_kernels glip__narrow_i16_ref;
 extern const struct narrow_kernels glip__narrow_bf16_avx512;
 extern const struct narrow_kernels glip__narrow_i8_avx512;
+extern const struct narrow_kernels glip__narrow_i16_avx512;
+
+/* Words of a row of k values, heads included. */
+static inline size_t glip__narrow_words(const struct narrow_kernels *narrow, size_t k)
+{
+	size_t stretch = (size_t)narrow->stretch, group = (size_t)narrow->group;
+	return (k + stretch - 1) / stretch * NARROW_HEAD + (k + group - 1) / group;
+}
+
+/* The factor that makes whole numbers of a 16-bit stretch: `most` is its largest magnitude, `squares` the sum of its
+ * squares. */
+float glip__narrow_i16_inverse(float most, float squares, size_t k);
 
 #endif

@@ -5,6 +5,7 @@
 #include "ops/narrow.h"
 #include "ops/vec_contract.h"
 
+enum { STRETCH_GROUPS = NARROW_MAX_K / 2 };
 typedef __m512 sums;
 
 INLINE sums zero_sums(void)
@@ -49,6 +50,7 @@ const struct narrow_kernels glip__narrow_bf16_avx512 = {
 	.mr = MR,
 	.nr = NR,
 	.group = 2,
+	.stretch = NARROW_MAX_K,
 	.left_row = narrow_row,
 	.right_row = narrow_row,
 	.tile = tile,

@@ -6,6 +6,7 @@
 #include "ops/narrow.h"
 #include "ops/vec_contract.h"
 
+enum { STRETCH_GROUPS = NARROW_MAX_K / 4 };
 typedef __m512i sums;
 
 INLINE sums zero_sums(void)
@@ -90,6 +91,7 @@ const struct narrow_kernels glip__narrow_i8_avx512 = {
 	.mr = MR,
 	.nr = NR,
 	.group = 4,
+	.stretch = NARROW_MAX_K,
 	.left_row = left_row,
 	.right_row = right_row,
 	.tile = tile,

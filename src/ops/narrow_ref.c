@@ -45,6 +45,66 @@ static void bf16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32
 	}
 }
 
+float glip__narrow_i16_inverse(float most, float squares, size_t k)
+{
+	/* Outside of this range squares lose digits or overflow, and below it so does the factor. */
+	const float low = 1e-15F, high = 1e15F;
+	if (!(most >= low))
+		return 0;
+	float count = (float)k, norm = most < high ? sqrtf(squares) : most * sqrtf(count);
+	/* Rounding moves each value by a half at most; the last unit is for what the float sum lost. */
+	float by_norm = ((float)NARROW_I16_NORM - 1 - 0.5F * sqrtf(count)) / norm;
+	float by_most = (float)NARROW_I16_MOST / most;
+	return by_norm < by_most ? by_norm : by_most;
+}
+
+static void i16_row(const float *x, size_t k, uint32_t *row)
+{
+	/* Sixteen sums, joined in halves: the order of the vector kernels, which then find the same factor. */
+	float most = 0, squares[16] = {0};
+	for (size_t p = 0; p < k; p++) {
+		most = fabsf(x[p]) > most ? fabsf(x[p]) : most;
+		squares[p % 16] = fmaf(x[p], x[p], squares[p % 16]);
+	}
+	for (int half = 8; half > 0; half /= 2)
+		for (int i = 0; i < half; i++)
+			squares[i] += squares[i + half];
+	float inverse = glip__narrow_i16_inverse(most, squares[0], k), factor = inverse > 0 ? 1 / inverse : 0;
+	memset(row, 0, (NARROW_HEAD + (k + 1) / 2) * sizeof *row);
+	memcpy(row, &factor, sizeof factor);
+	for (size_t p = 0; p < k; p++) {
+		float q = rintf(x[p] * inverse);
+		int value = q >= NARROW_I16_MOST ? NARROW_I16_MOST : q > -NARROW_I16_MOST ? (int)q : -NARROW_I16_MOST;
+		row[NARROW_HEAD + p / 2] |= (uint32_t)(value & 0xffff) << p % 2 * 16;
+	}
+}
+
+static void i16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
+                     size_t ldc, int rows, int cols)
+{
+	enum { STRETCH_GROUPS = NARROW_I16_STRETCH / 2 };
+	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
+	for (size_t i = 0; i < (size_t)rows; i++) {
+		for (size_t j = 0; j < (size_t)cols; j++) {
+			const uint32_t *left = a + i * lda, *right = panel + j;
+			double total = bias ? (double)bias[j] : 0;
+			for (size_t done = 0; done < groups; done += STRETCH_GROUPS) {
+				size_t count = groups - done < STRETCH_GROUPS ? groups - done : STRETCH_GROUPS;
+				double factor = (double)head_factor(left[0]) * (double)head_factor(right[0]);
+				int64_t sum = 0;
+				left += NARROW_HEAD;
+				right += (size_t)NARROW_HEAD * NR;
+				for (size_t p = 0; p < count; p++, left++, right += NR) {
+					sum += (int16_t)(uint16_t)*left * (int16_t)(uint16_t)*right;
+					sum += (int16_t)(uint16_t)(*left >> 16) * (int16_t)(uint16_t)(*right >> 16);
+				}
+				total += factor * (double)sum;
+			}
+			c[i * ldc + j] = (float)total;
+		}
+	}
+}
+
 static void put_byte(uint32_t *row, size_t p, int q)
 {
 	row[NARROW_HEAD + p / 4] |= (uint32_t)(q & 0xff) << p % 4 * 8;
@@ -111,6 +171,7 @@ const struct narrow_kernels glip__narrow_bf16_ref = {
 	.mr = MR,
 	.nr = NR,
 	.group = 2,
+	.stretch = NARROW_MAX_K,
 	.left_row = bf16_row,
 	.right_row = bf16_row,
 	.tile = bf16_tile,
@@ -122,9 +183,22 @@ const struct narrow_kernels glip__narrow_i8_ref = {
 	.mr = MR,
 	.nr = NR,
 	.group = 4,
+	.stretch = NARROW_MAX_K,
 	.left_row = i8_left_row,
 	.right_row = i8_right_row,
 	.tile = i8_tile,
+};
+
+const struct narrow_kernels glip__narrow_i16_ref = {
+	.name = "scalar",
+	.compute = GLIP_COMPUTE_I16,
+	.mr = MR,
+	.nr = NR,
+	.group = 2,
+	.stretch = NARROW_I16_STRETCH,
+	.left_row = i16_row,
+	.right_row = i16_row,
+	.tile = i16_tile,
 };
 
 const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask)
@@ -132,6 +206,8 @@ const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uin
 #if defined(__x86_64__)
 	if (compute == GLIP_COMPUTE_BF16 && (cpu_mask & GLIP_CPU_AVX512_BF16) != 0)
 		return &glip__narrow_bf16_avx512;
+	if (compute == GLIP_COMPUTE_I16 && (cpu_mask & GLIP_CPU_AVX512_VNNI) != 0)
+		return &glip__narrow_i16_avx512;
 	if (compute == GLIP_COMPUTE_I8 && (cpu_mask & GLIP_CPU_AVX512_VNNI) != 0)
 		return &glip__narrow_i8_avx512;
 #else

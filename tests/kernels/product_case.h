@@ -143,7 +143,7 @@ static double right_value(const struct gemm *g, int64_t column, int64_t p)
 	return (double)((const float *)g->b.data)[at];
 }
 
-/* A narrowed row of k values, widened again; left or right as in ops/narrow.h. */
+/* A narrowed stretch of k values, widened again; left or right as in ops/narrow.h. */
 static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_left, const uint32_t *row, int64_t k,
                                 double *x)
 {
@@ -151,7 +151,9 @@ static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_lef
 	memcpy(&factor, row, sizeof factor);
 	for (int64_t p = 0; p < k; p++) {
 		uint32_t group = row[NARROW_HEAD + p / narrow->group];
-		if (narrow->group == 2)
+		if (narrow->compute == GLIP_COMPUTE_I16)
+			x[p] = (double)factor * (int16_t)(uint16_t)(group >> p % 2 * 16);
+		else if (narrow->compute == GLIP_COMPUTE_BF16)
 			x[p] = (double)glip__widen_bf16((uint16_t)(group >> p % 2 * 16));
 		else if (is_left)
 			x[p] = (double)factor * ((int)(group >> p % 4 * 8 & 0xff) - (int)row[1]);
@@ -169,8 +171,11 @@ static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, d
 		values[p] = (float)x[p];
 	if (!narrow)
 		return;
-	(is_left ? narrow->left_row : narrow->right_row)(values, (size_t)k, row);
-	widen_narrow(narrow, is_left, row, k, x);
+	for (int64_t p = 0; p < k; p += narrow->stretch) {
+		int64_t count = k - p < narrow->stretch ? k - p : narrow->stretch;
+		(is_left ? narrow->left_row : narrow->right_row)(values + p, (size_t)count, row);
+		widen_narrow(narrow, is_left, row, count, x + p);
+	}
 }
 
 /* The product as ops.h writes it, over the untouched copy of C; of rows that were narrowed where narrow is not NULL. */
