@@ -41,7 +41,7 @@ struct run {
 	uint32_t cpu_mask;
 	int threads;
 	enum glip_compute compute;
-	double error; /* BF16, I8: relative error that an activation may have */
+	double error; /* BF16, I8, I16: relative error that an activation may have */
 };
 
 /* Tolerances of a case: relative L2 error of an activation, scores, pixels of the network's image. */
@@ -418,6 +418,7 @@ static struct run runs[] = {
 	{"photo", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 2, GLIP_COMPUTE_AUTO, 0},
 	{"photo", GLIP_GEMM_BLAS, 0, 1, GLIP_COMPUTE_AUTO, 0},
 	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.07},
+	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I16, 0.01},
 	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.2},
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
 	{"mini-t-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 1, GLIP_COMPUTE_AUTO, 0},
@@ -425,6 +426,7 @@ static struct run runs[] = {
 	{"mini-t-classes", GLIP_GEMM_BLAS, 0, 2, GLIP_COMPUTE_AUTO, 0},
 	/* Errors measured, times 1.5. Random weights pass on more of an error than trained ones. */
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.07},
+	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I16, 0.01},
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.2},
 	{"mini-t-phrases", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
 	{"mini-t-coco80", GLIP_GEMM_AUTO, 0, 3, GLIP_COMPUTE_AUTO, 0},
@@ -436,16 +438,19 @@ static struct run runs[] = {
 	{"mini-l-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 0, GLIP_COMPUTE_AUTO, 0},
 	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
 	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.16},
+	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I16, 0.01},
 	{"glip-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.5},
 	{"glip-t-phrases", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
 	{"glip-t-phrases", GLIP_GEMM_BLAS, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"glip-t-phrases", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I16, 0.01},
 	{"glip-a-coco80", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0},
+	{"glip-a-coco80", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I16, 0.01},
 };
 enum { RUNS = sizeof runs / sizeof *runs };
 
 int main(int argc, char **argv)
 {
-	static const char *const gemms[] = {"", " native", " blas"}, *const computes[] = {"", "", " bf16", " i8"};
+	static const char *const gemms[] = {"", " native", " blas"}, *const computes[] = {"", "", " bf16", " i8", " i16"};
 	static struct CMUnitTest tests[RUNS];
 	static char names[RUNS][64];
 
