@@ -53,6 +53,8 @@ struct product_task {
 	struct worker_scratch scratch;
 };
 
+/* Rows [row, row + rows) times one panel. What is no result yet stays in a tile of the first-level cache: C, which is
+ * in none, is written once. */
 static void multiply_block(const struct product_task *t, size_t row, size_t rows, size_t column, size_t cols,
                            const float *a, size_t lda)
 {
@@ -60,19 +62,21 @@ static void multiply_block(const struct product_task *t, size_t row, size_t rows
 	const struct product *p = t->p;
 	const struct gemm *g = p->g;
 	alignas(64) float tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
-	bool direct = glip__sums_fit_in_c(g), finish = glip__needs_finish(g);
-	const float *bias = g->bias ? g->bias + column : NULL;
-	for (size_t i = 0; i < rows; i += (size_t)kernels->mr) {
-		size_t count = glip__min_size((size_t)kernels->mr, rows - i);
-		float *c = direct ? g->c + (row + i) * p->ldc + column : tile;
-		size_t ldc = direct ? p->ldc : (size_t)kernels->nr;
-		for (size_t at = 0; at < p->k; at += SUM_LENGTH) {
+	size_t nr = (size_t)kernels->nr, mr = (size_t)kernels->mr;
+	bool finish = glip__needs_finish(g);
+	const float *bias = g->bias ? g->bias + column : NULL, *panel = t->panels + column * p->k;
+	for (size_t i = 0; i < rows; i += mr) {
+		size_t count = glip__min_size(mr, rows - i), at = 0;
+		do {
 			size_t n = glip__min_size(SUM_LENGTH, p->k - at);
-			kernels->gemm_tile(n, a + i * lda + at, lda, t->panels + column * p->k + at * (size_t)kernels->nr,
-			                   at == 0 ? bias : c, at == 0 ? 0 : ldc, c, ldc, (int)count, (int)cols);
-		}
+			bool to_c = at + n == p->k && !finish;
+			float *c = to_c ? g->c + (row + i) * p->ldc + column : tile;
+			kernels->gemm_tile(n, a + i * lda + at, lda, panel + at * nr, at == 0 ? bias : tile, at == 0 ? 0 : nr, c,
+			                   to_c ? p->ldc : nr, (int)count, (int)cols);
+			at += n;
+		} while (at < p->k);
 		if (finish)
-			glip__gemm_finish(kernels, p, row + i, count, column, cols, c, ldc);
+			glip__gemm_finish(kernels, p, row + i, count, column, cols, tile, nr);
 	}
 }
 
