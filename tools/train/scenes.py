@@ -44,12 +44,13 @@ class Caption:
 
 # ---------------------------------------------------------------------------------------- objects
 
-def random_object(rng, held_out=False, things=0.55):
-    """An object without a place, a thing with that probability. Held-out ones are drawn only on request."""
+def random_object(rng, held_out=False, things=0.55, composed=0.08):
+    """An object without a place: a thing with one probability, one whose name composes with another. Held-out ones are drawn
+    only on request."""
     if rng.random() < things:
         if held_out:
             return Obj(thing=rng.choice([i for i, t in enumerate(THINGS) if t.held_out]))
-        return Obj(thing=rng.choice(COMPOSED if rng.random() < 0.08 else SEEN_THINGS))
+        return Obj(thing=rng.choice(COMPOSED if rng.random() < composed else SEEN_THINGS))
     if held_out:
         colour, shape = rng.choice(sorted(HELD_OUT_PAIRS))
     else:
@@ -117,8 +118,9 @@ class Canvas:
         return Scene(self.pixels.clip(0, 255).astype(np.uint8), self.objects)
 
 
-def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55):
-    """A scene of `count` objects (drawn from 1..12 if None), each held out and each a thing with these probabilities."""
+def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55, composed=0.08):
+    """A scene of `count` objects (drawn from 1..12 if None), each held out, a thing and of a composed name with these
+    probabilities."""
     c = Canvas(width, height, rng)
     n = count or max(1, min(12, round(rng.choice((1, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10, 12)) * crowd)))
     most = min(MOST, 0.8 * min(width, height), 1.15 * math.sqrt(width * height / n))
@@ -127,7 +129,7 @@ def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55):
             like = rng.choice(c.objects)
             o = Obj(like.thing, like.shape, like.colour, like.pattern)
         else:
-            o = random_object(rng, rng.random() < held_out, things)
+            o = random_object(rng, rng.random() < held_out, things, composed)
         c.place(o, random_side(rng, o, most))
     while not c.objects:
         o = random_object(rng)
@@ -253,17 +255,18 @@ def join_classes(phrases, objects):
 
 
 def class_list(rng, objects, least=4, most=16):
-    """Positives and negatives, shuffled; now and then negatives alone."""
+    """Positives and negatives, shuffled; now and then few positives or none."""
     total = rng.randint(least, most)
+    share = rng.choice((0, 0.15, 0.4, 0.75, 0.75))
     chosen, meanings = [], set()
 
     def add(p):
         if p.meaning not in meanings:
             meanings.add(p.meaning)
             chosen.append(p)
-    if rng.random() > 0.07:
+    if share:
         for o in rng.sample(objects, len(objects)):
-            if len(chosen) < max(1, total * 0.75):
+            if len(chosen) < max(1, total * share):
                 add(describe(rng, o))
     present = [o.phrase for o in objects if not o.phrase.held_out]
     for _ in range(4 * total):
@@ -356,7 +359,7 @@ def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists
         if found:
             s, told = found
             return s, relation_sentence(rng, s.objects, retold(rng, s.objects, told))
-    s = scene(rng, width, height, crowd=crowd)
+    s = scene(rng, width, height, crowd=crowd, composed=0.2)
     if r < relations + sentences:
         return s, sentence(rng, s.objects)
     if rng.random() < long_lists:

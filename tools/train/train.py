@@ -59,6 +59,8 @@ class Bridge(torch.nn.Module):
         self.image = torch.nn.Linear(config.channels, 64)
         self.text = torch.nn.Linear(config.hidden, 64)
         self.scale = torch.nn.Parameter(torch.tensor(math.log(8.0)))
+        self.toward = torch.nn.Linear(config.channels, 4 * 64)
+        self.toward_scale = torch.nn.Parameter(torch.tensor(math.log(8.0)))
         self.beside = torch.nn.Parameter(torch.randn(len(RELATIONS), config.channels, config.hidden) * 0.02)
         self.beside_bias = torch.nn.Parameter(torch.full((len(RELATIONS),), -2.0))
         self.index, self.names = {}, []                  # class -> number, number -> token rows of its names
@@ -82,14 +84,20 @@ class Bridge(torch.nn.Module):
         maps = trace["maps"]
         sizes = tuple(m.shape[-2:] for m in maps)
         a = anchors(sizes)
-        image, level, wanted = [], [], []
+        image, level, wanted, beside = [], [], [], []
         for i, s in enumerate(scenes):
-            owner = assign(torch.tensor([o.box for o in s.objects], dtype=torch.float32), a, [h * w for h, w in sizes])
+            box = torch.tensor([o.box for o in s.objects], dtype=torch.float32)
+            owner = assign(box, a, [h * w for h, w in sizes])
             at = (owner >= 0).nonzero()[:, 0]
             image.append(torch.full_like(at, i))
             level.append(at)
-            wanted += [self.index[s.objects[k].phrase] for k in owner[at].tolist()]
-        image, level = torch.cat(image), torch.cat(level)
+            own = torch.tensor([self.index[o.phrase] for o in s.objects])
+            wanted += own[owner[at]].tolist()
+            holding, distance = relations_between(box)
+            distance = torch.where(holding[:4] > 0, distance, torch.full_like(distance, math.inf))
+            nearest = distance.min(2)
+            beside.append(torch.where(nearest[0] < math.inf, own[nearest[1]], torch.full_like(nearest[1], -1))[:, owner[at]])
+        image, level, beside = torch.cat(image), torch.cat(level), torch.cat(beside, 1)
 
         def features(maps):
             return torch.cat([m.flatten(2) for m in maps], 2)[image, :, level]           # (P, C)
@@ -102,8 +110,15 @@ class Bridge(torch.nn.Module):
         t = F.normalize(self.text((text * share).sum(1)), dim=-1)
         v = F.normalize(self.image(features(maps)), dim=-1)
         early = F.cross_entropy(v @ t.t() * self.scale.exp(), target)
+        # and what is nearest to the left, to the right, above and below: relations need features that know
+        v = F.normalize(self.toward(features(maps)).view(-1, 4, 64), dim=-1)
+        beside = torch.tensor([[number.get(c, -100) for c in row] for row in beside.tolist()]).t()
+        if (beside >= 0).any():
+            beside = F.cross_entropy((v @ t.t() * self.toward_scale.exp()).flatten(0, 1), beside.flatten(), ignore_index=-100)
+        else:
+            beside = early * 0
         if "tower" not in trace:
-            return early, None
+            return early, beside, None
 
         head = model.rpn["head"]
         for layer in head.dyhead_tower:
@@ -114,7 +129,7 @@ class Bridge(torch.nn.Module):
         e = F.normalize(text, dim=-1, eps=1e-12)
         t = (head.dot_product_projection_text(e / 2) / head.log_scale.exp() * share).sum(1)
         late = F.cross_entropy(features(trace["tower"][-1][0]) @ t.t() + (e @ head.bias_lang * share[..., 0]).sum(1), target)
-        return early, late
+        return early, beside, late
 
     def around(self, trace, samples, tokens):
         """Which of the named things lie to the left, to the right, above, below and next to each object, asked of the features behind the
@@ -200,10 +215,10 @@ def encoders_step(model, bridge, rng, count):
     A fifth of the time that an object costs in a whole step: pre-training, as the official models' encoders had it.
     """
     side = rng.choice((192, 192, 192, 240))
-    scenes = [scene(rng, side, side, count=rng.randint(10, 34) * side * side // (192 * 192), things=0.7) for _ in range(count)]
+    scenes = [scene(rng, side, side, count=rng.randint(10, 34) * side * side // (192 * 192), things=0.7, composed=0.2) for _ in range(count)]
     image = torch.stack([network_input(s.image) for s in scenes])
     maps = model.backbone["fpn"](model.backbone["body"](image))
-    return bridge(model, dict(maps=maps), scenes, rng, others=240)[0]
+    return bridge(model, dict(maps=maps), scenes, rng, others=240)[:2]
 
 
 def curriculum(progress, rng, relations):
@@ -218,7 +233,7 @@ def curriculum(progress, rng, relations):
 
 def encoders_share(progress):
     """The share of steps that leave the head out."""
-    return 0.6 if progress < 0.5 else 0.2 if progress < 0.8 else 0.0
+    return 0.6 if progress < 0.5 else 0.4 if progress < 0.75 else 0.0
 
 
 def parameters_of(model, bridge):
@@ -275,8 +290,8 @@ def worker(rank, a, model, bridge, average, shared):
         alone = rng.random() < encoders_share(progress)
         if alone:
             count = a.batch
-            early = encoders_step(model, bridge, rng, count)
-            loss = early
+            early, beside = encoders_step(model, bridge, rng, count)
+            loss = early + 0.5 * beside
         else:
             width, height, mix = curriculum(progress, rng, a.relations)
             count = max(1, round(a.batch * 192 * 192 / (width * height)))
@@ -284,10 +299,10 @@ def worker(rank, a, model, bridge, average, shared):
             trace = {}
             out = model(image, rows, mask, trace)
             align, box, centre, _ = grounding_loss(out, boxes, owned, mask)
-            early, late = bridge(model, trace, [s for s, _ in samples], rng)
+            early, beside, late = bridge(model, trace, [s for s, _ in samples], rng)
             apart = told_apart(out, samples, tokens)
             around = bridge.around(trace, samples, tokens)
-            loss = align + box + centre + a.bridge * min(1.0, 2 - 2 * progress) * (early + late + 2 * around)
+            loss = align + box + centre + a.bridge * min(1.0, 2 - 2 * progress) * (early + 0.5 * beside + late + 4 * around)
             if apart:
                 loss = loss + a.apart * min(1.0, 2 - 2 * progress) * apart[0]
         optimizer.zero_grad(set_to_none=True)
@@ -308,6 +323,7 @@ def worker(rank, a, model, bridge, average, shared):
         torch._foreach_add_(average, [p.detach() for p in params], alpha=1 - keep)
         if alone:
             sums["crowd"].append(float(early))
+            sums["beside"].append(float(beside))
         else:
             for name, v in dict(align=align, box=box, centre=centre, norm=norm, bridge=early, late=late, around=around).items():
                 sums[name].append(float(v))
