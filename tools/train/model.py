@@ -390,12 +390,23 @@ class Glip(nn.Module):
         return (*out, [m.shape[-2:] for m in maps])
 
 
+def waves(positions, width, std=0.15):
+    """Sines of many periods, mixed: (positions, width). Strong enough beside the words that their order can be read."""
+    at = torch.arange(positions, dtype=torch.float32)[:, None] * torch.exp(torch.linspace(math.log(0.08), math.log(2.0), width // 2))
+    mixing, _ = torch.linalg.qr(torch.randn(width, width))
+    return std * math.sqrt(2) * torch.cat([at.sin(), at.cos()], 1) @ mixing
+
+
 def initialise(model):
     """Weights to train from. With the usual ones all tokens end up alike and words are never learned."""
     for name, p in model.named_parameters():
+        if "gamma_v" in name:
+            nn.init.constant_(p, 0.25)                # relations need the text to reach the image's features
         if p.dim() < 2:
             continue                                  # norms, biases and scalars have their values already
-        if "relative_position_bias_table" in name or "position_embeddings" in name or "token_type" in name:
+        if "position_embeddings" in name:
+            p.data.copy_(waves(*p.shape))
+        elif "relative_position_bias_table" in name or "token_type" in name:
             nn.init.normal_(p, std=0.02)
         elif "word_embeddings" in name:
             nn.init.normal_(p, std=0.4)
