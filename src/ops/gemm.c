@@ -59,7 +59,7 @@ void glip__gemm_finish(const struct kernels *kernels, const struct product *p, s
 	}
 }
 
-static enum glip_status check(struct ops *ops, const struct gemm *g, struct product *p)
+enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct product *p)
 {
 	int64_t taps = g->a.taps > 0 ? g->a.taps : 1;
 	if (g->m < 0 || g->n < 0 || g->k < 0 || g->k % taps != 0)
@@ -101,7 +101,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 {
 	struct product p;
 	TRY(glip__ops_begin(ops));
-	TRY(check(ops, g, &p));
+	TRY(glip__product_of(ops, g, &p));
 	if (p.m == 0 || p.n == 0)
 		return GLIP_OK;
 	ops->multiply_adds += (double)p.m * (double)p.n * (double)p.k;
@@ -111,7 +111,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 		status = glip__gemm_blas(ops, &p);
 	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k)
 		status = glip__gemm_few_rows(ops, &p);
-	else if (ops->narrow && !g->b.exact && !g->b_rows_are_k && p.k > 0 && p.k <= NARROW_MAX_K)
+	else if (glip__is_narrow(ops, &p))
 		status = glip__gemm_narrow(ops, &p);
 	else
 		status = glip__gemm_native(ops, &p);

@@ -4,7 +4,7 @@
 #include <stdalign.h>
 
 #include "ops/narrow.h"
-#include "ops/ops_internal.h"
+#include "ops/packed.h"
 
 enum {
 	BLOCK_BYTES = 384 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
@@ -132,18 +132,47 @@ static enum glip_status pack(struct ops *ops, struct narrow_task *t)
 	return status;
 }
 
+static struct narrow_task task_of(const struct kernels *kernels, const struct narrow_kernels *narrow,
+                                  const struct product *p)
+{
+	struct narrow_task task = {
+		.kernels = kernels,
+		.narrow = narrow,
+		.p = p,
+		.groups = glip__ceil_div(p->k, (size_t)narrow->group),
+		.row = glip__narrow_words(narrow, p->k),
+	};
+	task.left_ld = glip__round_up(task.row, 16) + 16;
+	return task;
+}
+
+enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, struct packed *out)
+{
+	struct narrow_task task = task_of(ops->kernels, ops->narrow, p);
+	TRY(pack(ops, &task));
+	*out = (struct packed){
+		.kernels = ops->kernels, .narrow = ops->narrow, .panels = task.panels, .row_floats = task.left_ld};
+	return GLIP_OK;
+}
+
+void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
+                           size_t lda, float *scratch)
+{
+	struct narrow_task task = task_of(k->kernels, k->narrow, p);
+	size_t nr = (size_t)k->narrow->nr;
+	uint32_t *left = (uint32_t *)(void *)scratch;
+	task.panels = k->panels;
+	for (size_t i = 0; i < rows; i++)
+		narrow_row(k->narrow, k->narrow->left_row, a + i * lda, p->k, left + i * task.left_ld);
+	for (size_t column = 0; column < p->n; column += nr)
+		multiply_block(&task, row, rows, column, glip__min_size(nr, p->n - column), left);
+}
+
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 {
 	const struct narrow_kernels *narrow = ops->narrow;
 	size_t mr = (size_t)narrow->mr, nr = (size_t)narrow->nr, panel_count = glip__ceil_div(p->n, nr);
-	struct narrow_task task = {
-		.kernels = ops->kernels,
-		.narrow = narrow,
-		.p = p,
-		.groups = glip__ceil_div(p->k, (size_t)narrow->group),
-	};
-	task.row = glip__narrow_words(narrow, p->k);
-	task.left_ld = glip__round_up(task.row, 16) + 16;
+	struct narrow_task task = task_of(ops->kernels, narrow, p);
 	TRY(pack(ops, &task));
 	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_BYTES / sizeof *task.panels / task.left_ld);
 	task.block_rows = block < mr ? mr : block / mr * mr;

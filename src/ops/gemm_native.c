@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <stdalign.h>
 
-#include "ops/ops_internal.h"
+#include "ops/packed.h"
 
 enum {
 	BLOCK_FLOATS = 96 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
@@ -44,9 +44,8 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 }
 
 struct product_task {
-	const struct kernels *kernels;
+	struct packed packed;
 	const struct product *p;
-	const float *panels;
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
 	bool gather;
 	size_t gather_ld;
@@ -55,16 +54,15 @@ struct product_task {
 
 /* Rows [row, row + rows) times one panel. What is no result yet stays in a tile of the first-level cache: C, which is
  * in none, is written once. */
-static void multiply_block(const struct product_task *t, size_t row, size_t rows, size_t column, size_t cols,
-                           const float *a, size_t lda)
+static void multiply_block(const struct packed *k, const struct product *p, size_t row, size_t rows, size_t column,
+                           size_t cols, const float *a, size_t lda)
 {
-	const struct kernels *kernels = t->kernels;
-	const struct product *p = t->p;
+	const struct kernels *kernels = k->kernels;
 	const struct gemm *g = p->g;
 	alignas(64) float tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
 	size_t nr = (size_t)kernels->nr, mr = (size_t)kernels->mr;
 	bool finish = glip__needs_finish(g);
-	const float *bias = g->bias ? g->bias + column : NULL, *panel = t->panels + column * p->k;
+	const float *bias = g->bias ? g->bias + column : NULL, *panel = (const float *)k->panels + column * p->k;
 	for (size_t i = 0; i < rows; i += mr) {
 		size_t count = glip__min_size(mr, rows - i), at = 0;
 		do {
@@ -84,7 +82,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 {
 	const struct product_task *t = context;
 	const struct product *p = t->p;
-	size_t nr = (size_t)t->kernels->nr;
+	size_t nr = (size_t)t->packed.kernels->nr;
 	for (size_t piece = begin; piece < end; piece++) {
 		size_t row = piece / t->chunks * t->block_rows, first = piece % t->chunks * t->chunk_panels * nr;
 		size_t rows = glip__min_size(t->block_rows, p->m - row);
@@ -94,35 +92,47 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		if (t->gather) {
 			float *buffer = glip__worker_floats(&t->scratch, worker);
 			for (size_t i = 0; i < rows; i++)
-				glip__gather_row(t->kernels, p, row + i, buffer + i * t->gather_ld);
+				glip__gather_row(t->packed.kernels, p, row + i, buffer + i * t->gather_ld);
 			a = buffer;
 			lda = t->gather_ld;
 		}
 		for (size_t column = first; column < last; column += nr)
-			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
+			multiply_block(&t->packed, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
 	}
+}
+
+enum glip_status glip__pack_native(struct ops *ops, const struct product *p, struct packed *out)
+{
+	size_t nr = (size_t)ops->kernels->nr, count = glip__ceil_div(p->n, nr), floats;
+	struct pack_task pack = {.kernels = ops->kernels, .p = p};
+	if (!glip__mul_size(count * nr, p->k, &floats))
+		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
+	pack.panels = glip__ops_floats(ops, floats);
+	if (!pack.panels)
+		return GLIP_ERR_NOMEM;
+	glip__pool_run(ops->pool, pack_panels, &pack, count, 1);
+	*out = (struct packed){.kernels = ops->kernels, .panels = pack.panels};
+	return GLIP_OK;
+}
+
+void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
+                           size_t lda)
+{
+	size_t nr = (size_t)k->kernels->nr;
+	for (size_t column = 0; column < p->n; column += nr)
+		multiply_block(k, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
 }
 
 enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 {
 	const struct kernels *kernels = ops->kernels;
 	size_t mr = (size_t)kernels->mr, nr = (size_t)kernels->nr, panel_count = glip__ceil_div(p->n, nr);
-	struct pack_task pack = {.kernels = kernels, .p = p};
-	size_t panel_floats;
-	if (!glip__mul_size(panel_count * nr, p->k, &panel_floats))
-		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
-	pack.panels = glip__ops_floats(ops, panel_floats);
-	if (!pack.panels)
-		return GLIP_ERR_NOMEM;
-
 	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_FLOATS / (p->k + 1));
 	block = block < mr ? mr : block / mr * mr;
 	size_t blocks = glip__ceil_div(p->m, block);
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
 	struct product_task task = {
-		.kernels = kernels,
 		.p = p,
-		.panels = pack.panels,
 		.block_rows = block,
 		.chunk_panels = glip__ceil_div(panel_count, chunks),
 		/* Rows a multiple of 4 KiB apart share their sets of the first-level cache: a copy is cheaper. */
@@ -132,7 +142,7 @@ enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
 	if (task.gather)
 		TRY(glip__worker_scratch(ops, block * task.gather_ld, &task.scratch));
-	glip__pool_run(ops->pool, pack_panels, &pack, panel_count, 1);
+	TRY(glip__pack_native(ops, p, &task.packed));
 	glip__pool_run(ops->pool, multiply_pieces, &task, blocks * task.chunks, 1);
 	return GLIP_OK;
 }

@@ -46,6 +46,14 @@ static inline bool glip__is_dense(const struct product *p)
 	return !p->g->a.index;
 }
 
+/* Checks a product and fills its sizes in. */
+enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct product *p);
+/* Whether the own kernels make it of narrow numbers, where it has more than a few rows. */
+static inline bool glip__is_narrow(const struct ops *ops, const struct product *p)
+{
+	return ops->narrow && !p->g->b.exact && !p->g->b_rows_are_k && p->k > 0 && p->k <= NARROW_MAX_K;
+}
+
 enum glip_status glip__gemm_native(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p);
 /* On ops->narrow; right rows contiguous ([n, k]), k <= NARROW_MAX_K. */

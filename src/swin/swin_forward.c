@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ops/feed_forward.h"
 #include "swin/swin.h"
 #include "swin/windows.h"
 
@@ -170,35 +171,25 @@ static enum glip_status attend(const struct swin *m, const struct swin_stage *st
 	return GLIP_OK;
 }
 
-/* x += down(gelu(up(norm(x)))), a chunk of rows at a time */
+/* x += down(gelu(up(norm(x)))) */
 static enum glip_status feed_forward(const struct swin_stage *stage, const struct swin_block *k, struct ops *ops,
                                      int64_t rows, float *x)
 {
-	int64_t c = stage->channels, chunk = min64(rows, CHUNK_ROWS);
-	float *normed = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * sizeof *normed);         /* [chunk, C] */
-	float *wide = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * MLP_RATIO * sizeof *wide); /* [chunk, 4C] */
+	struct feed_forward f = {
+		.rows = rows,
+		.channels = stage->channels,
+		.hidden = (int64_t)stage->channels * MLP_RATIO,
+		.norm_weight = k->norm2_weight,
+		.norm_bias = k->norm2_bias,
+		.norm_eps = norm_eps,
+		.up = k->up,
+		.up_bias = k->up_bias,
+		.down = k->down,
+		.down_bias = k->down_bias,
+		.x = x,
+	};
 
-	if (normed == NULL || wide == NULL)
-		return GLIP_ERR_NOMEM;
-	for (int64_t first = 0; first < rows; first += chunk) {
-		int64_t count = min64(rows - first, chunk);
-		float *part = x + first * c;
-
-		TRY(glip__layer_norm(ops, part, count, c, k->norm2_weight, k->norm2_bias, norm_eps, normed));
-		TRY(glip__linear(ops, normed, count, k->up, k->up_bias, ACT_GELU, wide));
-		struct gemm down = {
-			.m = count,
-			.n = c,
-			.k = c * MLP_RATIO,
-			.a = {.data = wide, .ld = c * MLP_RATIO},
-			.b = k->down,
-			.bias = k->down_bias,
-			.residual = part,
-			.c = part,
-		};
-		TRY(glip__gemm(ops, &down));
-	}
-	return GLIP_OK;
+	return glip__feed_forward(ops, &f);
 }
 
 /* All blocks of a stage on x [height * width, C], in place. */
@@ -215,7 +206,6 @@ static enum glip_status run_blocks(const struct swin *m, const struct swin_stage
 		TRY(attend(m, stage, k, ops, &tables, i % 2, x));
 		glip__arena_release(ops->arena, mark);
 		TRY(feed_forward(stage, k, ops, (int64_t)height * width, x));
-		glip__arena_release(ops->arena, mark);
 	}
 	return GLIP_OK;
 }

@@ -1,0 +1,140 @@
+/* Rows go through in blocks that stay in the second-level cache: one thread normalises a block, multiplies it with both
+ * weights and adds it back, so that what lies between the products never leaves its cache and the threads meet once.
+ * Products that need all rows at once (BLAS, or so few rows that the weights are read in place) take CHUNK_ROWS. */
+#include "ops/feed_forward.h"
+
+#include "ops/packed.h"
+
+enum {
+	BLOCK_ROWS = 96,
+	BLOCK_FLOATS = 112 * 1024, /* of hidden rows: with a panel they fill a second-level cache of 1 MiB by two thirds */
+	PIECES = 16,               /* wanted at least, so that workers of unequal speed finish together */
+	CHUNK_ROWS = 8192
+};
+
+struct feed_task {
+	const struct kernels *kernels;
+	const struct feed_forward *f;
+	struct product up, down;
+	struct packed packed_up, packed_down;
+	size_t block_rows, normed_ld, hidden_ld;
+	struct worker_scratch scratch;
+};
+
+static void multiply(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
+                     size_t lda, float *scratch)
+{
+	if (k->narrow)
+		glip__multiply_narrow(k, p, row, rows, a, lda, scratch);
+	else
+		glip__multiply_native(k, p, row, rows, a, lda);
+}
+
+static void feed_blocks(void *context, size_t begin, size_t end, int worker)
+{
+	const struct feed_task *t = context;
+	const struct feed_forward *f = t->f;
+	size_t c = (size_t)f->channels;
+	float *normed = glip__worker_floats(&t->scratch, worker), *hidden = normed + t->block_rows * t->normed_ld;
+	float *scratch = hidden + t->block_rows * t->hidden_ld;
+	struct gemm to_hidden = *t->up.g;
+	struct product up = t->up;
+	to_hidden.c = hidden;
+	up.g = &to_hidden;
+	up.ldc = t->hidden_ld;
+	for (size_t block = begin; block < end; block++) {
+		size_t row = block * t->block_rows, rows = glip__min_size(t->block_rows, (size_t)f->rows - row);
+		for (size_t i = 0; i < rows; i++)
+			t->kernels->layer_norm(f->x + (row + i) * c, c, f->norm_weight, f->norm_bias, f->norm_eps,
+			                       normed + i * t->normed_ld);
+		multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
+		multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
+	}
+}
+
+static struct gemm up_product(const struct feed_forward *f)
+{
+	return (struct gemm){
+		.m = f->rows,
+		.n = f->hidden,
+		.k = f->channels,
+		.a = {.ld = f->channels},
+		.b = f->up,
+		.bias = f->up_bias,
+		.act = ACT_GELU,
+	};
+}
+
+static struct gemm down_product(const struct feed_forward *f)
+{
+	return (struct gemm){
+		.m = f->rows,
+		.n = f->channels,
+		.k = f->hidden,
+		.a = {.ld = f->hidden},
+		.b = f->down,
+		.bias = f->down_bias,
+		.residual = f->x,
+		.c = f->x,
+	};
+}
+
+static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
+{
+	struct gemm up = up_product(f), down = down_product(f);
+	struct feed_task t = {.kernels = ops->kernels, .f = f};
+	size_t rows = (size_t)f->rows, mr = (size_t)ops->kernels->mr;
+	TRY(glip__product_of(ops, &up, &t.up));
+	TRY(glip__product_of(ops, &down, &t.down));
+	ops->multiply_adds += 2 * (double)f->rows * (double)f->hidden * (double)f->channels;
+	TRY(glip__is_narrow(ops, &t.up) ? glip__pack_narrow(ops, &t.up, &t.packed_up)
+	                                : glip__pack_native(ops, &t.up, &t.packed_up));
+	TRY(glip__is_narrow(ops, &t.down) ? glip__pack_narrow(ops, &t.down, &t.packed_down)
+	                                  : glip__pack_native(ops, &t.down, &t.packed_down));
+	/* Not a multiple of 4 KiB, where rows would share their sets of the first-level cache. */
+	t.normed_ld = glip__round_up(t.up.k, 16) + 16;
+	t.hidden_ld = glip__round_up(t.up.n, 16) + 16;
+	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_FLOATS / t.hidden_ld);
+	block = glip__min_size(block, glip__ceil_div(rows, PIECES));
+	t.block_rows = block < mr ? mr : block / mr * mr;
+	size_t scratch =
+		t.packed_up.row_floats > t.packed_down.row_floats ? t.packed_up.row_floats : t.packed_down.row_floats;
+	TRY(glip__worker_scratch(ops, t.block_rows * (t.normed_ld + t.hidden_ld + scratch), &t.scratch));
+	glip__pool_run(ops->pool, feed_blocks, &t, glip__ceil_div(rows, t.block_rows), 1);
+	return GLIP_OK;
+}
+
+static enum glip_status by_chunks(struct ops *ops, const struct feed_forward *f)
+{
+	const int64_t c = f->channels, chunk = f->rows < CHUNK_ROWS ? f->rows : CHUNK_ROWS;
+	float *normed = glip__ops_alloc(ops, (size_t)chunk, (size_t)c * sizeof *normed);
+	float *hidden = glip__ops_alloc(ops, (size_t)chunk, (size_t)f->hidden * sizeof *hidden);
+	if (normed == NULL || hidden == NULL)
+		return GLIP_ERR_NOMEM;
+	for (int64_t first = 0; first < f->rows; first += chunk) {
+		float *part = f->x + first * c;
+		struct gemm up = up_product(f), down = down_product(f);
+		up.m = down.m = f->rows - first < chunk ? f->rows - first : chunk;
+		up.a.data = normed;
+		up.c = hidden;
+		down.a.data = hidden;
+		down.residual = down.c = part;
+		TRY(glip__layer_norm(ops, part, up.m, c, f->norm_weight, f->norm_bias, f->norm_eps, normed));
+		TRY(glip__gemm(ops, &up));
+		TRY(glip__gemm(ops, &down));
+	}
+	return GLIP_OK;
+}
+
+enum glip_status glip__feed_forward(struct ops *ops, const struct feed_forward *f)
+{
+	TRY(glip__ops_begin(ops));
+	if (f->rows < 0 || f->channels < 1 || f->hidden < 1)
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "feed-forward of %lld rows, %lld and %lld wide",
+		                  (long long)f->rows, (long long)f->channels, (long long)f->hidden);
+	struct arena_mark mark = glip__arena_mark(ops->arena);
+	bool whole = ops->gemm == GLIP_GEMM_BLAS || f->rows <= KERNEL_MAX_DOT_ROWS;
+	enum glip_status status = whole ? by_chunks(ops, f) : by_blocks(ops, f);
+	glip__arena_release(ops->arena, mark);
+	return status;
+}

@@ -1,0 +1,26 @@
+/* Products whose right matrix is packed once and then multiplied with a few left rows at a time, by the thread that has
+ * just made them. */
+#ifndef GLIP_OPS_PACKED_H
+#define GLIP_OPS_PACKED_H
+
+#include "ops/ops_internal.h"
+
+struct packed {
+	const struct kernels *kernels;
+	const struct narrow_kernels *narrow; /* NULL: panels of floats */
+	const void *panels;
+	size_t row_floats; /* scratch that one left row takes */
+};
+
+/* Packs the right matrix of p, on all threads; the panels lie in ops->arena, or are the model's. */
+enum glip_status glip__pack_native(struct ops *ops, const struct product *p, struct packed *out);
+enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, struct packed *out);
+
+/* Rows [row, row + rows) of p's result from left rows at a, whose first is row `row`: p's own left matrix is not read.
+ * p may be a copy with another left matrix and another place for C. scratch: rows * row_floats. */
+void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
+                           size_t lda);
+void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
+                           size_t lda, float *scratch);
+
+#endif
