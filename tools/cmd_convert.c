@@ -71,7 +71,7 @@ static int run(struct convert_options *o, const char *vocab)
 
 int cmd_convert(int argc, char **argv)
 {
-	static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16};
+	static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8};
 	struct text_list operands = {0}, sets = {0};
 	const char *vocab = NULL, *name = NULL;
 	int type = 0;
@@ -82,14 +82,15 @@ int cmd_convert(int argc, char **argv)
 	     0, 0, NULL},
 		{"vocab", 0, OPTION_TEXT, &vocab, "FILE", "vocabulary, one token a line (default: that of bert-base-uncased)",
 	     0, 0, NULL},
-		{"type", 0, OPTION_CHOICE, &type, "f32|bf16", "how matrices are stored (default f32; bf16 halves the file)", 0,
-	     0, "f32|bf16"},
+		{"type", 0, OPTION_CHOICE, &type, "f32|bf16|i8",
+	     "how matrices are stored (default f32; bf16 halves the file, i8, whole numbers scaled row by row, quarters it)",
+	     0, 0, "f32|bf16|i8"},
 		{"name", 0, OPTION_TEXT, &name, "TEXT", "name of the model (default: GLIP-T, GLIP-L, GLIP-A by its sizes)", 0,
 	     0, NULL},
 		{NULL, 0, OPTION_FLAG, NULL, NULL, NULL, 0, 0, NULL},
 	};
 	const struct command_line line = {
-		.usage = "glip convert IN OUT.gguf [--set KEY=VALUE]... [--vocab FILE] [--type f32|bf16] [--name TEXT]",
+		.usage = "glip convert IN OUT.gguf [--set KEY=VALUE]... [--vocab FILE] [--type f32|bf16|i8] [--name TEXT]",
 		.description =
 			"Makes a model file from a checkpoint: what torch.save wrote (.pth, of official or mmdetection's\n"
 			"GLIP) or safetensors. Nothing in the checkpoint is executed. OUT.gguf appears when it is complete.",

@@ -10,21 +10,19 @@
 #include "tensor/weights.h"
 #include "terminal.h"
 
-/* Numbers of weights and their bytes by type; row numbers of a word embedding are no weights. */
+/* Number of weights and the bytes of all tensors by type. */
 struct totals {
 	uint64_t parameters, bytes[DTYPE_COUNT];
 };
 
 static struct totals count_all(const struct weights *w)
 {
-	struct totals sum = {0};
+	struct totals sum = {.parameters = glip__weights_parameters(w)};
 
 	for (size_t i = 0; i < glip__weights_count(w); i++) {
 		const struct tensor *t = glip__weights_at(w, i, NULL);
 		int64_t n = 0;
 		(void)glip__tensor_count(t, &n);
-		if (t->dtype != DTYPE_I32)
-			sum.parameters += (uint64_t)n;
 		sum.bytes[t->dtype] += (uint64_t)n * glip__dtype_size(t->dtype);
 	}
 	return sum;

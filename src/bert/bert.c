@@ -103,11 +103,11 @@ static enum glip_status embed(const struct bert *m, struct ops *ops, const int32
 	for (int64_t t = 0; t < tokens; t++) {
 		float *x = hidden + t * m->hidden;
 
-		glip__matrix_row(&m->word, m->word_rows != NULL ? m->word_rows[ids[t]] : ids[t], x);
-		glip__matrix_row(&m->position, t, row);
+		glip__matrix_row(&m->word, m->hidden, m->word_rows != NULL ? m->word_rows[ids[t]] : ids[t], x);
+		glip__matrix_row(&m->position, m->hidden, t, row);
 		add(row, m->hidden, x);
 		/* WATCH: every token is of type 0. */
-		glip__matrix_row(&m->type, 0, row);
+		glip__matrix_row(&m->type, m->hidden, 0, row);
 		add(row, m->hidden, x);
 	}
 	glip__arena_release(ops->arena, mark);

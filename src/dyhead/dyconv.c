@@ -21,9 +21,9 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 	if (groups < 1 || channels % groups || channels % 4)
 		glip__binder_note(b, "%s: %d channels cannot be split into %d groups and into quarters", prefix, channels,
 		                  groups);
-	out->offset = glip__bind_matrix(b, CHANNELS, TAPS * c, "%s.offset.weight", prefix);
+	/* Places to read at: an error there moves what is read. */
+	out->offset = glip__bind_exact_matrix(b, CHANNELS, TAPS * c, "%s.offset.weight", prefix);
 	out->offset_bias = glip__bind_vector(b, CHANNELS, "%s.offset.bias", prefix);
-	out->offset.exact = true; /* places to read at: an error there moves what is read */
 	bind_branch(&out->coarse, b, prefix, "coarse", c);
 	bind_branch(&out->same, b, prefix, "same", c);
 	bind_branch(&out->fine, b, prefix, "fine", c);

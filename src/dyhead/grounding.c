@@ -8,14 +8,13 @@
 void glip__grounding_bind(struct grounding_head *out, struct binder *b, int channels, int hidden)
 {
 	*out = (struct grounding_head){.channels = channels, .hidden = hidden};
-	out->box = glip__bind_matrix(b, 4, channels, "head.box.weight");
-	out->box_bias = glip__bind_vector(b, 4, "head.box.bias");
-	out->centerness = glip__bind_matrix(b, 1, channels, "head.centerness.weight");
-	out->centerness_bias = glip__bind_vector(b, 1, "head.centerness.bias");
 	/* What the network reads out is read in full precision. */
-	out->box.exact = out->centerness.exact = out->dot.exact = true;
+	out->box = glip__bind_exact_matrix(b, 4, channels, "head.box.weight");
+	out->box_bias = glip__bind_vector(b, 4, "head.box.bias");
+	out->centerness = glip__bind_exact_matrix(b, 1, channels, "head.centerness.weight");
+	out->centerness_bias = glip__bind_vector(b, 1, "head.centerness.bias");
 	out->scale = glip__bind_vector(b, LEVELS, "head.scale");
-	out->dot = glip__bind_matrix(b, channels, hidden, "head.dot.weight");
+	out->dot = glip__bind_exact_matrix(b, channels, hidden, "head.dot.weight");
 	out->dot_bias = glip__bind_vector(b, channels, "head.dot.bias");
 	out->log_scale = glip__bind_vector(b, 1, "head.dot.log_scale");
 	out->bias_lang = glip__bind_vector(b, hidden, "head.dot.bias_lang");

@@ -21,6 +21,7 @@ struct folded {
 static struct matrix rows_of(struct matrix m, int64_t first, int64_t count)
 {
 	m.data = (const char *)m.data + (size_t)(first * m.cols) * glip__dtype_size(m.dtype);
+	m.scale = m.scale != NULL ? m.scale + first : NULL;
 	m.rows = count;
 	return m;
 }

@@ -119,11 +119,7 @@ static enum glip_status bind_model(struct glip_model *m, struct glip_error *err)
 	log_problems(m, &b);
 	glip__binder_free(&b);
 	TRY(status);
-	for (size_t i = 0; i < glip__weights_count(m->weights); i++) {
-		int64_t count = 0;
-		glip__tensor_count(glip__weights_at(m->weights, i, NULL), &count);
-		m->parameters += (uint64_t)count;
-	}
+	m->parameters = glip__weights_parameters(m->weights);
 	return load_vocabulary(m, m->bert.vocab, err);
 }
 

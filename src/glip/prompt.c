@@ -194,7 +194,7 @@ static enum glip_status add_tuning(struct glip_session *s, struct prompt_chunk *
 	if (row == NULL)
 		return GLIP_ERR_NOMEM;
 	for (size_t t = 0; t < c->tokens; t++) {
-		glip__matrix_row(&s->model->prompt_tuning, (int64_t)t, row);
+		glip__matrix_row(&s->model->prompt_tuning, hidden, (int64_t)t, row);
 		for (int i = 0; i < hidden; i++)
 			c->embedded[t * (size_t)hidden + (size_t)i] += row[i];
 	}

@@ -70,7 +70,7 @@ enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct 
 		return glip__fail(ops->err, GLIP_ERR_ARGUMENT,
 		                  "matrix product: weight of %lld x %lld where %lld x %lld is needed", (long long)g->b.rows,
 		                  (long long)g->b.cols, (long long)rows, (long long)cols);
-	if (g->b.dtype != DTYPE_F32 && g->b.dtype != DTYPE_BF16)
+	if (g->b.dtype != DTYPE_F32 && g->b.dtype != DTYPE_BF16 && !(g->b.dtype == DTYPE_I8 && g->b.scale))
 		return glip__fail(ops->err, GLIP_ERR_UNSUPPORTED, "matrix product with a weight of type %s",
 		                  glip__dtype_name(g->b.dtype));
 	if (!g->a.index && (taps != 1 || g->a.blend))

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "ops/ops_internal.h"
-#include "ops/ref.h"
 
 enum { TILE_FLOATS = 4 * 1024 * 1024, ROWS_GRAIN = 16 };
 
@@ -16,7 +15,7 @@ struct blas_task {
 	float *a;    /* gathered rows */
 	float *sums; /* where the product goes */
 	size_t ld_sums;
-	float *wide; /* bfloat16 weights as float32 */
+	float *wide; /* narrow weights as float32 */
 };
 
 static void gather_rows(void *context, size_t begin, size_t end, int worker)
@@ -46,12 +45,10 @@ static void finish_rows(void *context, size_t begin, size_t end, int worker)
 static void widen_rows(void *context, size_t begin, size_t end, int worker)
 {
 	const struct blas_task *t = context;
-	size_t cols = (size_t)t->p->g->b.cols;
-	const uint16_t *narrow = t->p->g->b.data;
+	const struct matrix *b = &t->p->g->b;
 	(void)worker;
 	for (size_t i = begin; i < end; i++)
-		for (size_t j = 0; j < cols; j++)
-			t->wide[i * cols + j] = glip__widen_bf16(narrow[i * t->p->ldb + j]);
+		glip__matrix_row(b, (int64_t)t->p->ldb, (int64_t)i, t->wide + i * (size_t)b->cols);
 }
 
 enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p)
@@ -65,7 +62,7 @@ enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p)
 	if (p->n > INT_MAX || p->k > INT_MAX || p->ldb > INT_MAX || p->lda > INT_MAX || p->ldc > INT_MAX)
 		return glip__fail(ops->err, GLIP_ERR_LIMIT, "matrix product of %zu x %zu x %zu is too large for BLAS", p->m,
 		                  p->n, p->k);
-	if (g->b.dtype == DTYPE_BF16) {
+	if (g->b.dtype != DTYPE_F32) {
 		t.wide = glip__ops_floats(ops, (size_t)g->b.rows * (size_t)g->b.cols);
 		if (!t.wide)
 			return GLIP_ERR_NOMEM;

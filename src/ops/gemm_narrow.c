@@ -40,9 +40,7 @@ static const float *right_row(const struct product *p, size_t column, float *wid
 	const struct matrix *b = &p->g->b;
 	if (b->dtype == DTYPE_F32)
 		return (const float *)b->data + column * p->ldb;
-	struct matrix one = {
-		.data = (const uint16_t *)b->data + column * p->ldb, .rows = 1, .cols = b->cols, .dtype = b->dtype};
-	glip__matrix_row(&one, 0, wide);
+	glip__matrix_row(b, (int64_t)p->ldb, (int64_t)column, wide);
 	return wide;
 }
 

@@ -18,28 +18,63 @@ enum {
 	DOT_COLUMNS = 32
 };
 
+/* A part of the right matrix as the kernels read it. */
+struct right_part {
+	const void *data;
+	enum dtype dtype;
+	size_t ld;
+};
+
+/* Columns [column, column + cols) of rows [row, row + rows): in place, or 8-bit numbers widened into wide [rows, cols].
+ */
+static struct right_part right_part(const struct product *p, size_t row, size_t rows, size_t column, size_t cols,
+                                    float *wide)
+{
+	const struct matrix *b = &p->g->b;
+	struct matrix part = *b;
+	part.data = (const char *)b->data + column * glip__dtype_size(b->dtype);
+	part.cols = (int64_t)cols;
+	if (b->dtype != DTYPE_I8)
+		return (struct right_part){(const char *)part.data + row * p->ldb * glip__dtype_size(b->dtype), b->dtype,
+		                           p->ldb};
+	for (size_t i = 0; i < rows; i++)
+		glip__matrix_row(&part, (int64_t)p->ldb, (int64_t)(row + i), wide + i * cols);
+	return (struct right_part){wide, DTYPE_F32, cols};
+}
+
+/* A worker's space for `columns` right rows (or rows of so many columns) where they are widened. */
+static enum glip_status wide_scratch(struct ops *ops, const struct product *p, size_t columns,
+                                     struct worker_scratch *out)
+{
+	size_t floats;
+	if (!glip__mul_size(p->g->b.dtype == DTYPE_I8 ? columns : 0, p->k, &floats))
+		return glip__fail_nomem(ops->err, "widened weights", SIZE_MAX);
+	return glip__worker_scratch(ops, floats, out);
+}
+
 struct pack_task {
 	const struct kernels *kernels;
 	const struct product *p;
 	float *panels;
+	struct worker_scratch wide;
 };
 
 static void pack_panels(void *context, size_t begin, size_t end, int worker)
 {
 	const struct pack_task *t = context;
 	const struct product *p = t->p;
-	size_t nr = (size_t)t->kernels->nr, size = glip__dtype_size(p->g->b.dtype);
-	(void)worker;
+	size_t nr = (size_t)t->kernels->nr;
+	float *wide = glip__worker_floats(&t->wide, worker);
 	for (size_t i = begin; i < end; i++) {
-		size_t column = i * nr;
-		int cols = (int)glip__min_size(nr, p->n - column);
+		size_t column = i * nr, cols = glip__min_size(nr, p->n - column);
 		float *panel = t->panels + column * p->k;
-		size_t skip = p->g->b_rows_are_k ? column : column * p->ldb;
-		const void *b = (const char *)p->g->b.data + skip * size;
-		if (p->g->b_rows_are_k)
-			t->kernels->pack_rows(b, p->g->b.dtype, p->ldb, cols, p->k, panel);
-		else
-			t->kernels->pack_columns(b, p->g->b.dtype, p->ldb, cols, p->k, panel);
+		if (p->g->b_rows_are_k) {
+			struct right_part b = right_part(p, 0, p->k, column, cols, wide);
+			t->kernels->pack_rows(b.data, b.dtype, b.ld, (int)cols, p->k, panel);
+		} else {
+			struct right_part b = right_part(p, column, cols, 0, p->k, wide);
+			t->kernels->pack_columns(b.data, b.dtype, b.ld, (int)cols, p->k, panel);
+		}
 	}
 }
 
@@ -140,6 +175,7 @@ enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 		.gather_ld = glip__round_up(p->k, 16) + 16,
 	};
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
+	TRY(wide_scratch(ops, p, nr, &pack.wide));
 	if (task.gather)
 		TRY(glip__worker_scratch(ops, block * task.gather_ld, &task.scratch));
 	TRY(glip__pack_native(ops, p, &task.packed));
@@ -152,6 +188,7 @@ struct few_rows_task {
 	const struct product *p;
 	const float *a;
 	size_t lda;
+	struct worker_scratch wide;
 };
 
 static void multiply_few_rows(void *context, size_t begin, size_t end, int worker)
@@ -161,20 +198,20 @@ static void multiply_few_rows(void *context, size_t begin, size_t end, int worke
 	const struct gemm *g = p->g;
 	alignas(64) float tile[KERNEL_MAX_DOT_ROWS * DOT_COLUMNS];
 	bool direct = glip__sums_fit_in_c(g);
-	(void)worker;
+	float *wide = glip__worker_floats(&t->wide, worker);
 	for (size_t column = begin; column < end; column += DOT_COLUMNS) {
 		size_t cols = glip__min_size(DOT_COLUMNS, end - column);
-		const void *b = (const char *)g->b.data + column * p->ldb * glip__dtype_size(g->b.dtype);
+		struct right_part b = right_part(p, column, cols, 0, p->k, wide);
 		float *c = direct ? g->c + column : tile;
 		size_t ldc = direct ? p->ldc : DOT_COLUMNS;
-		t->kernels->dot_rows(p->k, t->a, t->lda, (int)p->m, b, g->b.dtype, p->ldb, (int)cols,
+		t->kernels->dot_rows(p->k, t->a, t->lda, (int)p->m, b.data, b.dtype, b.ld, (int)cols,
 		                     g->bias ? g->bias + column : NULL, c, ldc);
 		if (glip__needs_finish(g))
 			glip__gemm_finish(t->kernels, p, 0, p->m, column, cols, c, ldc);
 	}
 }
 
-/* Few left rows: the weights are read once, in place. */
+/* Few left rows: the weights are read once. */
 enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p)
 {
 	struct few_rows_task task = {.kernels = ops->kernels, .p = p, .a = p->g->a.data, .lda = p->lda};
@@ -187,6 +224,7 @@ enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p)
 		task.a = gathered;
 		task.lda = p->k;
 	}
+	TRY(wide_scratch(ops, p, DOT_COLUMNS, &task.wide));
 	glip__pool_run(ops->pool, multiply_few_rows, &task, p->n, DOT_COLUMNS);
 	return GLIP_OK;
 }

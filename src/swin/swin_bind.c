@@ -98,8 +98,7 @@ enum glip_status glip__swin_bind(struct swin *out, struct binder *b, const struc
 	if (m.blocks == NULL)
 		return glip__fail_nomem(err, "the image encoder's blocks", (size_t)block_count * sizeof *m.blocks);
 
-	m.patch = glip__bind_matrix(b, m.embed_dim, 48, "swin.patch.weight");
-	m.patch.exact = true;
+	m.patch = glip__bind_exact_matrix(b, m.embed_dim, 48, "swin.patch.weight");
 	m.patch_bias = glip__bind_vector(b, m.embed_dim, "swin.patch.bias");
 	m.patch_norm_weight = glip__bind_vector(b, m.embed_dim, "swin.patch.norm.weight");
 	m.patch_norm_bias = glip__bind_vector(b, m.embed_dim, "swin.patch.norm.bias");

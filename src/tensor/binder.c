@@ -1,3 +1,4 @@
+#include <float.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,31 +104,70 @@ const int32_t *glip__bind_indices(struct binder *b, int64_t count, const char *n
 	return data;
 }
 
-struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
+/* The scales of the rows of an 8-bit matrix; NULL, noted, where one is missing or could not have been meant. */
+static const float *bind_scale(struct binder *b, int64_t rows, const char *matrix)
 {
-	struct matrix m = {.data = NULL, .rows = rows, .cols = cols, .dtype = DTYPE_F32};
+	const float *scale = glip__bind_vector(b, rows, "%s" WEIGHTS_SCALE_SUFFIX, matrix);
+
+	for (int64_t i = 0; scale != NULL && i < rows; i++) {
+		if (scale[i] >= 0.0f && scale[i] <= FLT_MAX)
+			continue;
+		glip__binder_note(b, "tensor %s" WEIGHTS_SCALE_SUFFIX " has a scale of %g in row %" PRId64, matrix,
+		                  (double)scale[i], i);
+		return NULL;
+	}
+	return scale;
+}
+
+GLIP_PRINTF(5, 0)
+static struct matrix bind_matrix(struct binder *b, int64_t rows, int64_t cols, bool exact, const char *format,
+                                 va_list args)
+{
+	struct matrix m = {.data = NULL, .rows = rows, .cols = cols, .dtype = DTYPE_F32, .exact = exact};
 	const struct tensor *t;
 	char name[GGUF_NAME_SIZE], shape[96];
-	va_list args;
 
-	va_start(args, name_format);
-	vsnprintf(name, sizeof(name), name_format, args);
-	va_end(args);
+	vsnprintf(name, sizeof(name), format, args);
 	t = lookup(b, name);
 	if (t == NULL)
 		return m;
 	glip__tensor_shape_text(t, shape, sizeof(shape));
-	if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_BF16) {
-		glip__binder_note(b, "tensor %s is %s, expected f32 or bf16", name, glip__dtype_name(t->dtype));
+	if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_BF16 && (exact || t->dtype != DTYPE_I8)) {
+		glip__binder_note(b, "tensor %s is %s, expected %s", name, glip__dtype_name(t->dtype),
+		                  exact ? "f32 or bf16" : "f32, bf16 or i8");
 		return m;
 	}
 	if (t->ndim != 2 || t->shape[0] != rows || t->shape[1] != cols) {
 		glip__binder_note(b, "tensor %s is %s, expected %" PRId64 "x%" PRId64, name, shape, rows, cols);
 		return m;
 	}
+	if (t->dtype == DTYPE_I8 && (m.scale = bind_scale(b, rows, name)) == NULL)
+		return m;
 	m.data = t->data;
 	m.dtype = t->dtype;
 	m.lasting = true;
+	return m;
+}
+
+struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
+{
+	struct matrix m;
+	va_list args;
+
+	va_start(args, name_format);
+	m = bind_matrix(b, rows, cols, false, name_format, args);
+	va_end(args);
+	return m;
+}
+
+struct matrix glip__bind_exact_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
+{
+	struct matrix m;
+	va_list args;
+
+	va_start(args, name_format);
+	m = bind_matrix(b, rows, cols, true, name_format, args);
+	va_end(args);
 	return m;
 }
 

@@ -2,16 +2,23 @@
 
 #include <string.h>
 
-void glip__matrix_row(const struct matrix *m, int64_t row, float *out)
+void glip__matrix_row(const struct matrix *m, int64_t ld, int64_t row, float *out)
 {
-	if (m->dtype == DTYPE_F32) {
-		memcpy(out, (const float *)m->data + row * m->cols, (size_t)m->cols * sizeof *out);
-		return;
-	}
-	/* bfloat16 is the upper half of a float32. */
-	const uint16_t *from = (const uint16_t *)m->data + row * m->cols;
-	for (int64_t i = 0; i < m->cols; i++) {
-		uint32_t bits = (uint32_t)from[i] << 16;
-		memcpy(&out[i], &bits, sizeof bits);
+	const void *from = (const char *)m->data + (size_t)(row * ld) * glip__dtype_size(m->dtype);
+
+	if (m->dtype == DTYPE_I8) {
+		const int8_t *q = from;
+		const float scale = m->scale[row];
+		for (int64_t i = 0; i < m->cols; i++)
+			out[i] = scale * (float)q[i];
+	} else if (m->dtype == DTYPE_BF16) {
+		/* The upper half of a float32. */
+		const uint16_t *half = from;
+		for (int64_t i = 0; i < m->cols; i++) {
+			uint32_t bits = (uint32_t)half[i] << 16;
+			memcpy(&out[i], &bits, sizeof bits);
+		}
+	} else {
+		memcpy(out, from, (size_t)m->cols * sizeof *out);
 	}
 }

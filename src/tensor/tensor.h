@@ -18,18 +18,19 @@ struct tensor {
 	enum dtype dtype;
 };
 
-/* A weight matrix as the kernels read it: row-major [rows, cols] = [out, in]. float32, or bfloat16 that is widened
- * while it is packed. */
+/* A weight matrix as the kernels read it: row-major [rows, cols] = [out, in]. float32, or narrower numbers that are
+ * widened while they are packed. */
 struct matrix {
 	const void *data;
 	int64_t rows, cols;
-	enum dtype dtype; /* DTYPE_F32 or DTYPE_BF16 */
-	bool exact;       /* products with it are always made in float32 */
-	bool lasting;     /* of the model: unchanged as long as that lives, so what is made of it may be kept */
+	enum dtype dtype;   /* DTYPE_F32, DTYPE_BF16 or DTYPE_I8 */
+	const float *scale; /* [rows] of DTYPE_I8: what an element of the row counts; else NULL */
+	bool exact;         /* products with it are always made in float32 */
+	bool lasting;       /* of the model: unchanged as long as that lives, so what is made of it may be kept */
 };
 
-/* Row `row` of the matrix as float32: out[cols]. */
-void glip__matrix_row(const struct matrix *m, int64_t row, float *out);
+/* Row `row` of the matrix as float32: out[cols]. Rows begin `ld` elements apart. */
+void glip__matrix_row(const struct matrix *m, int64_t ld, int64_t row, float *out);
 
 /* A channels-last activation map [height, width, channels], float32. */
 struct feature_map {

@@ -29,6 +29,27 @@ const struct tensor *glip__weights_at(const struct weights *w, size_t index, con
 	return &w->tensors[index].tensor;
 }
 
+uint64_t glip__weights_parameters(const struct weights *w)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < w->tensor_count; i++) {
+		const struct gguf_tensor *t = &w->tensors[i];
+		char name[GGUF_NAME_SIZE + sizeof(WEIGHTS_SCALE_SUFFIX)];
+		const struct tensor *scale = NULL;
+		int64_t count = 0, scales = 0;
+		if (t->tensor.dtype == DTYPE_I32 || !glip__tensor_count(&t->tensor, &count))
+			continue;
+		snprintf(name, sizeof(name), "%s" WEIGHTS_SCALE_SUFFIX, t->name);
+		if (t->tensor.dtype == DTYPE_I8)
+			scale = glip__weights_find(w, name);
+		if (scale != NULL)
+			(void)glip__tensor_count(scale, &scales);
+		sum += (uint64_t)count - (uint64_t)scales;
+	}
+	return sum;
+}
+
 const struct tensor *glip__weights_find(const struct weights *w, const char *name)
 {
 	size_t slot = glip__gguf_slot(&w->tensor_index, w->tensors, sizeof(*w->tensors), name);

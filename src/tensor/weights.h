@@ -7,6 +7,9 @@
 
 struct weights;
 
+/* After the name of an 8-bit matrix: the tensor of its rows' scales. */
+#define WEIGHTS_SCALE_SUFFIX ".scale"
+
 /* A string of the file; not terminated. */
 struct weights_text {
 	const char *text;
@@ -26,6 +29,8 @@ uint64_t glip__weights_file_size(const struct weights *w);
 /* Tensors in file order; `name` lives as long as the weights. */
 size_t glip__weights_count(const struct weights *w);
 const struct tensor *glip__weights_at(const struct weights *w, size_t index, const char **name);
+/* Weights of the network: the numbers of all tensors but row numbers and the scales of 8-bit matrices. */
+uint64_t glip__weights_parameters(const struct weights *w);
 /* NULL where there is none. */
 const struct tensor *glip__weights_find(const struct weights *w, const char *name);
 
@@ -66,8 +71,12 @@ void glip__binder_free(struct binder *b);
 
 /* `count` float32 values: biases, norms and other vectors are float32 in every file. */
 const float *glip__bind_vector(struct binder *b, int64_t count, const char *name_format, ...) GLIP_PRINTF(3, 4);
-/* A [rows, cols] matrix of float32 or bfloat16; convolutions are matrices of [out, taps * in], tap-major. */
+/* A [rows, cols] matrix of float32, bfloat16 or 8-bit integers, the scales of these with it; convolutions are matrices
+ * of [out, taps * in], tap-major. */
 struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
+	GLIP_PRINTF(4, 5);
+/* One that products are always made with in float32: 8-bit integers are refused. */
+struct matrix glip__bind_exact_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
 	GLIP_PRINTF(4, 5);
 /* `count` int32 values. */
 const int32_t *glip__bind_indices(struct binder *b, int64_t count, const char *name_format, ...) GLIP_PRINTF(3, 4);

@@ -10,7 +10,7 @@ struct sizes {
 };
 
 enum feature { DENSE, ROWS, TAPS, BLEND, FEATURES };
-enum { OPTIONS = 10 };
+enum { OPTIONS = 12 };
 
 /* Inputs uniform in +-1, k products summed in order: the partial sum at step p is about sqrt(p) / 3, each addition
  * rounds it by 2.4e-8, so the error is about 6e-9 k; ten times that, and a little for what comes after the sum. */
@@ -23,7 +23,8 @@ static double sum_error(double k)
 struct product_case {
 	struct gemm g;
 	float *a, *b, *bias, *scale, *c, *expected;
-	uint16_t *narrow;
+	void *narrow;
+	float *row_scale;
 	int32_t *index, *c_index;
 	float *blend;
 	size_t a_count, b_count, c_count;
@@ -59,24 +60,31 @@ static void make_left(struct product_case *p, enum feature feature)
 static void make_right(struct product_case *p, int option)
 {
 	struct gemm *g = &p->g;
-	g->b_rows_are_k = option == 7;
+	g->b_rows_are_k = option == 7 || option == 11;
 	g->b.rows = g->b_rows_are_k ? g->k : g->n;
 	g->b.cols = g->b_rows_are_k ? g->n : g->k;
-	g->ldb = option == 8 ? g->b.cols + 3 : 0;
+	g->ldb = option == 8 || option >= 10 ? g->b.cols + 3 : 0;
 	p->b_count = (size_t)(g->b.rows * (g->ldb ? g->ldb : g->b.cols));
 	p->b = guarded_random(p->b_count, 1);
 	g->b.data = p->b;
-	if (option != 9)
+	if (option < 9)
 		return;
-	p->narrow = malloc(p->b_count * sizeof *p->narrow);
+	p->narrow = malloc(p->b_count * 2);
 	assert_non_null(p->narrow);
 	for (size_t i = 0; i < p->b_count; i++) {
 		uint32_t bits;
 		memcpy(&bits, &p->b[i], sizeof bits);
-		p->narrow[i] = (uint16_t)(bits >> 16);
+		if (option == 9)
+			((uint16_t *)p->narrow)[i] = (uint16_t)(bits >> 16);
+		else
+			((int8_t *)p->narrow)[i] = (int8_t)(p->b[i] * 127);
 	}
 	g->b.data = p->narrow;
-	g->b.dtype = DTYPE_BF16;
+	g->b.dtype = option == 9 ? DTYPE_BF16 : DTYPE_I8;
+	p->row_scale = guarded_random((size_t)g->b.rows, 0.5F / 127);
+	for (int64_t i = 0; i < g->b.rows; i++)
+		p->row_scale[i] += 0.5F / 127;
+	g->b.scale = option == 9 ? NULL : p->row_scale;
 }
 
 static struct product_case make_case(struct sizes size, enum feature feature, int option)
@@ -116,6 +124,8 @@ static void free_case(struct product_case *p)
 	free_guarded(p->c, p->c_count);
 	free_guarded(p->expected, p->c_count);
 	free(p->narrow);
+	if (p->row_scale)
+		free_guarded(p->row_scale, (size_t)p->g.b.rows);
 	free(p->index);
 	free(p->c_index);
 	free(p->blend);
@@ -138,6 +148,8 @@ static double left_value(const struct gemm *g, int64_t row, int64_t p)
 static double right_value(const struct gemm *g, int64_t column, int64_t p)
 {
 	int64_t ld = g->ldb ? g->ldb : g->b.cols, at = g->b_rows_are_k ? p * ld + column : column * ld + p;
+	if (g->b.dtype == DTYPE_I8)
+		return (double)g->b.scale[at / ld] * ((const int8_t *)g->b.data)[at];
 	if (g->b.dtype == DTYPE_BF16)
 		return (double)glip__widen_bf16(((const uint16_t *)g->b.data)[at]);
 	return (double)((const float *)g->b.data)[at];

@@ -136,7 +136,7 @@ static void test_faults(void **state)
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_ARGUMENT);
 	assert_string_equal(err.message, "matrix product: weight of 3 x 5 where 3 x 4 is needed");
 	g.b.cols = 4;
-	g.b.dtype = DTYPE_I8;
+	g.b.dtype = DTYPE_I8; /* without scales */
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_UNSUPPORTED);
 	g.b.dtype = DTYPE_F32;
 	g.a.taps = 2;

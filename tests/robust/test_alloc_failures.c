@@ -332,7 +332,7 @@ static enum glip_status convert(struct world *w, uint64_t *digest, struct glip_e
 		.vocab = tiny_vocabulary,
 		.vocab_size = strlen(tiny_vocabulary),
 		.vocab_name = "vocabulary",
-		.type = DTYPE_BF16,
+		.type = DTYPE_I8,
 		.allocator = &w->probe.allocator,
 	};
 	struct convert_summary summary;

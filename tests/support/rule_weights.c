@@ -15,12 +15,29 @@ static const uint64_t golden = 0x9E3779B97F4A7C15u;
 const struct rule_config *rule_variant(const char *name)
 {
 	static const struct rule_config variants[] = {
-		{"mini-t", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, true, 128, 8, 16, 0},
-		{"mini-l", 24, {2, 2, 4, 2}, {2, 4, 8, 16}, 12, 30522, 48, 3, 4, 96, 64, 3, true, 128, 8, 16, 0},
-		{"mini-a", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, false, 128, 8, 16, 0},
-		{"glip-t", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, true, 2048, 8, 16, 0},
-		{"glip-l", 192, {2, 2, 18, 2}, {6, 12, 24, 48}, 12, 30522, 768, 12, 12, 3072, 256, 8, true, 2048, 8, 16, 0},
-		{"glip-a", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, false, 2048, 8, 16, 0},
+		{"mini-t", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, true, 128, 8, 16, 0, false},
+		{"mini-l", 24, {2, 2, 4, 2}, {2, 4, 8, 16}, 12, 30522, 48, 3, 4, 96, 64, 3, true, 128, 8, 16, 0, false},
+		{"mini-a", 24, {2, 2, 2, 2}, {1, 2, 4, 8}, 7, 30522, 48, 3, 4, 96, 64, 2, false, 128, 8, 16, 0, false},
+		{"glip-t", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, true, 2048, 8, 16, 0, false},
+		{"glip-l",
+	     192,
+	     {2, 2, 18, 2},
+	     {6, 12, 24, 48},
+	     12,
+	     30522,
+	     768,
+	     12,
+	     12,
+	     3072,
+	     256,
+	     8,
+	     true,
+	     2048,
+	     8,
+	     16,
+	     0,
+	     false},
+		{"glip-a", 96, {2, 2, 6, 2}, {3, 6, 12, 24}, 7, 30522, 768, 12, 12, 3072, 256, 6, false, 2048, 8, 16, 0, false},
 	};
 
 	for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
@@ -101,7 +118,7 @@ static void base_and_scale(const char *name, int64_t fan_in, double *base, doubl
 struct emitter {
 	struct weights_writer *writer;
 	uint64_t seed;
-	bool writing, good;
+	bool i8, writing, good;
 	struct glip_error err;
 	char official[128], own[64]; /* prefixes of the names that follow */
 };
@@ -120,20 +137,48 @@ static void fill(const char *name, uint64_t seed, int64_t rows, int64_t taps, in
 				*to++ = (float)(base + scale * uniform_at(state, (r * columns + c) * taps + t));
 }
 
+/* Layers that are always multiplied in float32. */
+static bool is_exact(const char *own)
+{
+	return has(own, "swin.patch.") || has(own, ".offset.") || has(own, "head.box.") || has(own, "head.centerness.") ||
+	       has(own, "head.dot.");
+}
+
+/* Whole numbers over the values themselves, and the scales of the rows. */
+static void narrow(float *values, int64_t rows, int64_t cols, float *scale)
+{
+	int8_t *q = (int8_t *)values;
+
+	for (int64_t r = 0; r < rows; r++) {
+		float most = 0;
+		for (int64_t c = 0; c < cols; c++)
+			most = fmaxf(most, fabsf(values[r * cols + c]));
+		scale[r] = most / 127;
+		for (int64_t c = 0; c < cols; c++)
+			q[r * cols + c] = (int8_t)(most > 0 ? lrintf(values[r * cols + c] / scale[r]) : 0);
+	}
+}
+
 /* One file tensor of `parts` checkpoint tensors one after the other (their names then end in ".0.scale" and so on). */
 static void emit_parts(struct emitter *e, const char *own, const char *official, int parts, int ndim, int64_t rows,
                        int64_t taps, int64_t columns)
 {
 	struct tensor t = {.ndim = ndim, .dtype = DTYPE_F32, .shape = {parts * rows, taps * columns}};
+	struct tensor scales = {.ndim = 1, .dtype = DTYPE_F32, .shape = {rows}};
 	char own_name[128], name[256];
 	int64_t count = rows * taps * columns;
-	float *values;
+	float *values, *scale;
 
 	if (!e->good)
 		return;
 	snprintf(own_name, sizeof own_name, "%s%s", e->own, own);
+	bool i8 = e->i8 && ndim == 2 && !is_exact(own_name);
 	if (!e->writing) {
+		t.dtype = i8 ? DTYPE_I8 : DTYPE_F32;
 		e->good = glip__weights_declare(e->writer, own_name, &t, &e->err) == GLIP_OK;
+		snprintf(name, sizeof name, "%s.scale", own_name);
+		if (e->good && i8)
+			e->good = glip__weights_declare(e->writer, name, &scales, &e->err) == GLIP_OK;
 		return;
 	}
 	values = malloc((size_t)(parts * count) * sizeof *values);
@@ -144,8 +189,14 @@ static void emit_parts(struct emitter *e, const char *own, const char *official,
 			snprintf(name, sizeof name, "%s%s", e->official, official);
 		fill(name, e->seed, rows, taps, columns, values + i * count);
 	}
-	e->good = values != NULL && glip__weights_write(e->writer, values, &e->err) == GLIP_OK;
+	scale = malloc((size_t)rows * sizeof *scale);
+	e->good = values != NULL && scale != NULL;
+	if (e->good && i8)
+		narrow(values, rows, taps * columns, scale);
+	e->good = e->good && glip__weights_write(e->writer, values, &e->err) == GLIP_OK &&
+	          (!i8 || glip__weights_write(e->writer, scale, &e->err) == GLIP_OK);
 	free(values);
+	free(scale);
 }
 
 static void emit_vector(struct emitter *e, const char *own, const char *official, int64_t count)
@@ -433,7 +484,7 @@ static bool put_vocabulary(struct weights_writer *w, const char *vocabulary, int
 static bool write_file(const char *path, const struct rule_config *config, uint64_t seed, unsigned parts,
                        const char *vocabulary)
 {
-	struct emitter e = {.seed = seed};
+	struct emitter e = {.seed = seed, .i8 = config->i8};
 
 	e.good = glip__weights_writer_create(path, NULL, &e.writer, &e.err) == GLIP_OK && put_metadata(e.writer, config) &&
 	         (vocabulary == NULL || put_vocabulary(e.writer, vocabulary, config->vocab));

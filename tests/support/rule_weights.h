@@ -21,6 +21,7 @@ struct rule_config {
 	bool fusion;
 	int fusion_dim, fusion_heads, groups;
 	int word_rows; /* > 0: that many rows of word embeddings are stored, token id i has row i % word_rows */
+	bool i8;       /* matrices that may be are stored as 8-bit integers, a scale a row */
 };
 
 /* "mini-t", "mini-l", "mini-a", "glip-t", "glip-l", "glip-a"; NULL for another name. */

@@ -46,6 +46,14 @@ void tiny_model_write(const struct scratch_file *file)
 	assert_true(tiny_model_write_path(file->path));
 }
 
+void tiny_model_write_i8(const struct scratch_file *file)
+{
+	struct rule_config c = config;
+
+	c.i8 = true;
+	assert_true(rule_model_write(file->path, &c, 3, tiny_vocabulary));
+}
+
 /* ---- The checkpoint ---------------------------------------------------------------------------------------------- */
 
 static void add_tensor(struct buf *header, struct buf *data, const struct target *t, const char *name)

@@ -14,6 +14,8 @@ enum { TINY_SETTINGS = 2 };
 bool tiny_model_write_path(const char *path);
 /* The same; fails the test. */
 void tiny_model_write(const struct scratch_file *file);
+/* Its matrices as 8-bit integers. */
+void tiny_model_write_i8(const struct scratch_file *file);
 /* A checkpoint of the same shapes with other values, as safetensors. */
 void tiny_checkpoint_write(const struct scratch_file *file);
 

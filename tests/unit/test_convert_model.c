@@ -289,10 +289,49 @@ static float final_value(const struct target *t, int64_t i)
 	return value_of(t->source, i);
 }
 
-static void check_tensors(const struct weights *w, const struct model_sizes *m, bool narrow)
+/* Row by row: whole numbers that reach 127, a scale that gives the largest value, no value more than half of it off. */
+static void check_i8(const struct weights *w, const struct target *t, const struct tensor *got)
+{
+	int64_t rows = t->shape[0], cols = count_of(t) / rows;
+	const int8_t *q = got->data;
+	char name[80];
+
+	snprintf(name, sizeof(name), "%s.scale", t->name);
+	const struct tensor *scales = glip__weights_find(w, name);
+	if (scales == NULL || scales->dtype != DTYPE_F32 || scales->ndim != 1 || scales->shape[0] != rows)
+		fail_msg("%s is missing or wrong", name);
+	assert_true(got->ndim == 2 && got->shape[0] == rows && got->shape[1] == cols);
+	for (int64_t r = 0; r < rows; r++, q += cols) {
+		double scale = (double)((const float *)scales->data)[r], most = 0;
+		int top = 0;
+		for (int64_t c = 0; c < cols; c++) {
+			double value = (double)final_value(t, r * cols + c);
+			most = fmax(most, fabs(value));
+			top = abs(q[c]) > top ? abs(q[c]) : top;
+			if (q[c] != (int)rint(value / scale) || fabs(value - scale * q[c]) > scale * 0.5001 ||
+			    (double)(float)(scale * q[c]) != scale * q[c])
+				fail_msg("%s: element %lld, %lld is wrong", t->name, (long long)r, (long long)c);
+		}
+		assert_int_equal(top, 127);
+		assert_true(fabs(scale * 127 / most - 1) <= 1.0 / (1 << 17));
+	}
+}
+
+static bool is_multiplied_exactly(const char *name)
+{
+	static const char *const names[] = {"swin.patch.weight", ".offset.weight", "head.box.weight",
+	                                    "head.centerness.weight", "head.dot.weight"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strstr(name, names[i]) != NULL)
+			return true;
+	return false;
+}
+
+static void check_tensors(const struct weights *w, const struct model_sizes *m, enum dtype type)
 {
 	struct target t;
-	size_t i;
+	size_t i, scales = 0;
 
 	for (i = 0; name_map_target(m, i, &t); i++) {
 		const struct tensor *got = glip__weights_find(w, t.name);
@@ -300,7 +339,13 @@ static void check_tensors(const struct weights *w, const struct model_sizes *m, 
 		if (got == NULL)
 			fail_msg("%s is missing", t.name);
 		assert_true(glip__tensor_count(got, &n) && n == count);
-		assert_int_equal(got->dtype, narrow && t.matrix ? DTYPE_BF16 : DTYPE_F32);
+		bool narrow = t.matrix && (type == DTYPE_BF16 || !is_multiplied_exactly(t.name));
+		assert_int_equal(got->dtype, narrow ? type : DTYPE_F32);
+		if (got->dtype == DTYPE_I8) {
+			check_i8(w, &t, got);
+			scales++;
+			continue;
+		}
 		for (int64_t k = 0; k < count; k++) {
 			float f = final_value(&t, k);
 			if (got->dtype == DTYPE_BF16 ? ((const uint16_t *)got->data)[k] != bf16_from_f32(f)
@@ -308,7 +353,8 @@ static void check_tensors(const struct weights *w, const struct model_sizes *m, 
 				fail_msg("%s: element %lld is wrong", t.name, (long long)k);
 		}
 	}
-	assert_int_equal(glip__weights_count(w), i);
+	assert_int_equal(glip__weights_count(w), i + scales);
+	assert_true(scales > 0 || type != DTYPE_I8);
 }
 
 static void test_official(void **state)
@@ -320,7 +366,7 @@ static void test_official(void **state)
 	size_t count;
 	bool fusion;
 
-	check_tensors(w, &tiny, false);
+	check_tensors(w, &tiny, DTYPE_F32);
 	assert_int_equal(f->summary.warnings, 0);
 	assert_int_equal(f->summary.tensors, glip__weights_count(w));
 	assert_string_equal(f->summary.format, "safetensors");
@@ -374,7 +420,7 @@ static void test_unfused_and_prompt(void **state)
 	m.fusion_dim = 0;
 	m.prompt = 5;
 	struct weights *w = convert_and_open(f, &m, &(struct variation){0});
-	check_tensors(w, &m, false);
+	check_tensors(w, &m, DTYPE_F32);
 	assert_non_null(glip__weights_find(w, "head.prompt.weight"));
 	assert_null(glip__weights_find(w, "head.0.fuse.gamma_v"));
 	assert_true(glip__weights_get_bool(w, "glip.head.fusion", &fusion) && !fusion);
@@ -387,7 +433,7 @@ static void test_bf16(void **state)
 
 	f->options.type = DTYPE_BF16;
 	struct weights *w = convert_and_open(f, &tiny, &(struct variation){0});
-	check_tensors(w, &tiny, true);
+	check_tensors(w, &tiny, DTYPE_BF16);
 	glip__weights_close(w);
 	/* A checkpoint in half the width: matrices pass unchanged. */
 	w = convert_and_open(f, &tiny, &(struct variation){.half = true});
@@ -397,12 +443,38 @@ static void test_bf16(void **state)
 	glip__weights_close(w);
 }
 
+static void test_i8(void **state)
+{
+	struct fixture *f = *state;
+	struct model_sizes m = tiny;
+	uint64_t parameters;
+
+	glip__weights_close(convert_and_open(f, &tiny, &(struct variation){0}));
+	parameters = f->summary.parameters;
+	f->options.type = DTYPE_I8;
+	struct weights *w = convert_and_open(f, &tiny, &(struct variation){0});
+	check_tensors(w, &tiny, DTYPE_I8);
+	assert_int_equal(f->summary.tensors, glip__weights_count(w));
+	/* Scales are none of the network's weights. */
+	assert_int_equal(f->summary.parameters, parameters);
+	assert_int_equal(glip__weights_parameters(w), parameters);
+	glip__weights_close(w);
+	m.prompt = 5;
+	w = convert_and_open(f, &m, &(struct variation){.mmdet = true});
+	check_tensors(w, &m, DTYPE_I8);
+	glip__weights_close(w);
+	scratch_file_remove(&f->out);
+	expect_failure(f, &(struct variation){.not_finite = "rpn.head.dyhead_tower.5.relu.fc.0.weight"}, GLIP_ERR_MODEL,
+	               "tensor head.1.dyconv.relu.down.weight holds numbers that are not finite, which i8 lacks", "");
+}
+
 static void test_equal_rows(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int narrow = 0; narrow < 2; narrow++) {
-		f->options.type = narrow ? DTYPE_BF16 : DTYPE_F32;
+	static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8};
+	for (size_t k = 0; k < 3; k++) {
+		f->options.type = types[k];
 		struct weights *w = convert_and_open(f, &tiny, &(struct variation){.equal_words = true});
 		const struct tensor *rows = glip__weights_find(w, "bert.embed.word.rows");
 		const struct tensor *words = glip__weights_find(w, "bert.embed.word.weight");
@@ -411,6 +483,9 @@ static void test_equal_rows(void **state)
 		assert_true(words->shape[0] == 1 && words->shape[1] == 8);
 		for (int i = 0; i < 12; i++)
 			assert_int_equal(((const int32_t *)rows->data)[i], 0);
+		const struct tensor *scales = glip__weights_find(w, "bert.embed.word.weight.scale");
+		assert_true(types[k] == DTYPE_I8 ? scales->shape[0] == 1 : scales == NULL);
+		assert_int_equal(glip__weights_parameters(w), f->summary.parameters);
 		glip__weights_close(w);
 	}
 }
@@ -541,6 +616,7 @@ static void test_out_of_memory(void **state)
 	write_checkpoint(&f->in, &tiny, &(struct variation){.mmdet = true});
 	alloc_probe_init(&probe);
 	f->options.allocator = &probe.allocator;
+	f->options.type = DTYPE_I8;
 	f->options.log = (struct logger){0};
 	/* Past the first hundred it is the same few for each tensor: every seventh meets all of them. */
 	for (long n = 1; !done; n += n < 100 ? 1 : 7) {
@@ -565,6 +641,7 @@ int main(void)
 		TEST(test_bf16),      TEST(test_equal_rows), TEST(test_tensors_wrong),
 		TEST(test_warnings),  TEST(test_settings),   TEST(test_vocabulary),
 		TEST(test_cancelled), TEST(test_files),      TEST(test_out_of_memory),
+		TEST(test_i8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

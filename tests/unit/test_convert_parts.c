@@ -1,4 +1,6 @@
 /* The parts of a conversion that need no file. */
+#include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -82,12 +84,32 @@ static void test_rounding(void **state)
 	}
 }
 
+/* Rows to whole numbers and a scale; the second form writes them over the row itself. */
+static void test_whole_numbers(void **state)
+{
+	float row[4] = {1.27f, -0.634f, 0.0f, 0.006f}, none[3] = {0.0f, -0.0f, 0.0f}, faint[2] = {1e-38f, -1e-40f},
+		  huge[2] = {FLT_MAX, -FLT_MAX};
+	int8_t q[4];
+
+	(void)state;
+	float scale = i8_from_f32(row, 4, q);
+	assert_true(fabsf(scale - 0.01f) <= 0.01f / (1 << 17));
+	assert_true(q[0] == 127 && q[1] == -63 && q[2] == 0 && q[3] == 1);
+	assert_true(i8_from_f32(row, 4, (int8_t *)row) == scale);
+	assert_memory_equal(row, q, 4);
+	assert_true(i8_from_f32(none, 3, q) == 0.0f && q[0] == 0 && q[1] == 0 && q[2] == 0);
+	assert_true(i8_from_f32(faint, 2, q) == 0.0f && q[0] == 0 && q[1] == 0);
+	scale = i8_from_f32(huge, 2, q);
+	assert_true(q[0] == 127 && q[1] == -127 && scale * 127.0f <= FLT_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_row_numbers),
 		cmocka_unit_test(test_variants),
 		cmocka_unit_test(test_rounding),
+		cmocka_unit_test(test_whole_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

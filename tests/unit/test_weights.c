@@ -513,7 +513,7 @@ static void test_binder(void **state)
 	                                     "tensor stage.2.none is missing\n"
 	                                     "tensor vector is 3, expected 2 values\n"
 	                                     "tensor matrix is 2x3, expected 3x2\n"
-	                                     "tensor vector is i32, expected f32 or bf16\n"
+	                                     "tensor vector is i32, expected f32, bf16 or i8\n"
 	                                     "tensor narrow is 1x2x2, expected 2x2\n"
 	                                     "metadata int is 7, expected 8 to 9\n"
 	                                     "metadata text is missing or no integer\n");

@@ -185,8 +185,16 @@ out:
 	return status;
 }
 
+/* How a target's values are stored. */
+static enum dtype stored_type(const struct conversion *cv, const struct target *t)
+{
+	if (!t->matrix || (t->exact && cv->options->type == DTYPE_I8))
+		return DTYPE_F32;
+	return cv->options->type;
+}
+
 /* bf16 in place: the first half of the buffer. */
-static void narrow(float *values, size_t count)
+static void narrow_to_bf16(float *values, size_t count)
 {
 	uint8_t *bytes = (uint8_t *)values;
 
@@ -197,9 +205,18 @@ static void narrow(float *values, size_t count)
 	}
 }
 
-static bool is_narrow(const struct conversion *cv, const struct target *t)
+/* i8 in place: the first quarter of the buffer; the scales of the rows from the allocator. */
+static enum glip_status narrow_to_i8(struct conversion *cv, const char *name, float *values, size_t rows, size_t cols,
+                                     float **out)
 {
-	return t->matrix && cv->options->type == DTYPE_BF16;
+	float *scale = glip__malloc(cv->allocator, rows, sizeof(*scale));
+
+	if (scale == NULL)
+		return glip__fail_nomem(cv->err, name, rows * sizeof(*scale));
+	for (size_t r = 0; r < rows; r++)
+		scale[r] = i8_from_f32(values + r * cols, cols, (int8_t *)values + r * cols);
+	*out = scale;
+	return GLIP_OK;
 }
 
 /* Tokens that were never trained share one vector: equal rows are stored once where that saves more than half. */
@@ -290,9 +307,21 @@ static enum glip_status put_metadata(struct conversion *cv)
 	return glip__weights_put_text(w, "tokenizer.ggml.model", "bert");
 }
 
+static enum glip_status declare_tensor(struct conversion *cv, const char *name, const struct tensor *t)
+{
+	int64_t count = 0;
+
+	TRY(glip__weights_declare(cv->writer, name, t, cv->err));
+	(void)glip__tensor_count(t, &count);
+	cv->summary->bytes += (uint64_t)count * glip__dtype_size(t->dtype);
+	cv->summary->tensors++;
+	return GLIP_OK;
+}
+
+/* A target and what goes with it. */
 static enum glip_status declare(struct conversion *cv, const struct target *t)
 {
-	struct tensor d = {.ndim = t->ndim, .dtype = is_narrow(cv, t) ? DTYPE_BF16 : DTYPE_F32};
+	struct tensor d = {.ndim = t->ndim, .dtype = stored_type(cv, t)};
 
 	memcpy(d.shape, t->shape, sizeof(d.shape));
 	if (t->transform == TRANSFORM_TAPS) {
@@ -302,19 +331,18 @@ static enum glip_status declare(struct conversion *cv, const struct target *t)
 		d.shape[0] = MAP_LEVELS;
 	}
 	if (cv->rows != NULL && strcmp(t->name, word_embedding) == 0) {
-		struct tensor rows = {.ndim = 1, .shape = {d.shape[0]}, .dtype = DTYPE_I32};
-		TRY(glip__weights_declare(cv->writer, word_rows, &rows, cv->err));
-		cv->summary->bytes += (uint64_t)d.shape[0] * 4;
-		cv->summary->tensors++;
+		TRY(declare_tensor(cv, word_rows, &(struct tensor){.ndim = 1, .shape = {d.shape[0]}, .dtype = DTYPE_I32}));
 		d.shape[0] = (int64_t)cv->unique_rows;
 	}
-	TRY(glip__weights_declare(cv->writer, t->name, &d, cv->err));
+	TRY(declare_tensor(cv, t->name, &d));
 	int64_t count = 0;
 	(void)glip__tensor_count(&d, &count);
 	cv->summary->parameters += (uint64_t)count;
-	cv->summary->bytes += (uint64_t)count * glip__dtype_size(d.dtype);
-	cv->summary->tensors++;
-	return GLIP_OK;
+	if (d.dtype != DTYPE_I8)
+		return GLIP_OK;
+	char name[sizeof(t->name) + sizeof(WEIGHTS_SCALE_SUFFIX)];
+	snprintf(name, sizeof(name), "%s" WEIGHTS_SCALE_SUFFIX, t->name);
+	return declare_tensor(cv, name, &(struct tensor){.ndim = 1, .shape = {d.shape[0]}, .dtype = DTYPE_F32});
 }
 
 /* Moves the first row of each number to its place; numbers rise with their first rows, so nothing is overwritten. */
@@ -331,32 +359,53 @@ static void compact_rows(const struct conversion *cv, float *values)
 	}
 }
 
+/* 8-bit integers cannot stand for numbers that are not finite, the other types can. */
+static enum glip_status check_finite(struct conversion *cv, const struct target *t, const float *values, size_t count)
+{
+	size_t i = 0;
+
+	while (i < count && values[i] - values[i] == 0.0f)
+		i++;
+	if (i == count)
+		return GLIP_OK;
+	if (stored_type(cv, t) == DTYPE_I8)
+		return glip__fail(cv->err, GLIP_ERR_MODEL, "%s: tensor %s holds numbers that are not finite, which i8 lacks",
+		                  cv->options->in, t->name);
+	cv->summary->warnings++;
+	glip__log(&cv->options->log, GLIP_LOG_WARNING, "tensor %s holds numbers that are not finite", t->name);
+	return GLIP_OK;
+}
+
 static enum glip_status write_target(struct conversion *cv, const struct target *t)
 {
 	size_t count = (size_t)target_count(t) * (t->transform == TRANSFORM_STACK ? MAP_LEVELS : 1);
+	size_t rows = (size_t)t->shape[0];
+	enum dtype type = stored_type(cv, t);
 	enum glip_status status = GLIP_OK;
-	float *values;
+	float *values, *scale = NULL;
 
 	TRY(read_values(cv, t, &values));
-	for (size_t i = 0; i < count; i++) {
-		if (values[i] - values[i] == 0.0f)
-			continue;
-		cv->summary->warnings++;
-		glip__log(&cv->options->log, GLIP_LOG_WARNING, "tensor %s holds numbers that are not finite", t->name);
-		break;
-	}
+	TRY_OUT(check_finite(cv, t, values, count));
 	if (cv->rows != NULL && strcmp(t->name, word_embedding) == 0) {
 		TRY_OUT(glip__weights_write(cv->writer, cv->rows, cv->err));
 		compact_rows(cv, values);
-		count = cv->unique_rows * (size_t)cv->sizes.hidden;
+		rows = cv->unique_rows;
+		count = rows * (size_t)cv->sizes.hidden;
 		cv->done += (uint64_t)cv->sizes.vocab * 4;
 	}
-	if (is_narrow(cv, t))
-		narrow(values, count);
+	if (type == DTYPE_BF16)
+		narrow_to_bf16(values, count);
+	else if (type == DTYPE_I8)
+		TRY_OUT(narrow_to_i8(cv, t->name, values, rows, count / rows, &scale));
 	TRY_OUT(glip__weights_write(cv->writer, values, cv->err));
-	cv->done += count * (is_narrow(cv, t) ? 2 : 4);
+	cv->done += count * glip__dtype_size(type);
+	if (scale != NULL) {
+		TRY_OUT(glip__weights_write(cv->writer, scale, cv->err));
+		cv->done += rows * sizeof(*scale);
+	}
 out:
 	glip__free(cv->allocator, values);
+	glip__free(cv->allocator, scale);
 	return status;
 }
 

@@ -14,7 +14,7 @@ struct convert_options {
 	const char *vocab;      /* one token a line; not terminated */
 	size_t vocab_size;      /* bytes */
 	const char *vocab_name; /* for messages */
-	enum dtype type;        /* of the matrices: DTYPE_F32 or DTYPE_BF16 */
+	enum dtype type;        /* of the matrices: DTYPE_F32, DTYPE_BF16 or DTYPE_I8 */
 	struct logger log;      /* every tensor that is missing or wrong (error) or unknown (warning) */
 	/* Called with the bytes written and in all; a non-zero return cancels and leaves nothing behind. NULL: none. */
 	int (*progress)(void *user, uint64_t done, uint64_t total);

@@ -1,5 +1,7 @@
 #include "convert_elements.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "byte_source.h"
@@ -115,4 +117,24 @@ uint16_t bf16_from_f32(float value)
 	if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
 		return (uint16_t)(bits >> 16 | 0x40u);
 	return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
+float i8_from_f32(const float *row, size_t count, int8_t *q)
+{
+	float most = 0, scale;
+	uint32_t bits;
+
+	for (size_t i = 0; i < count; i++)
+		most = fabsf(row[i]) > most ? fabsf(row[i]) : most;
+	scale = most / 127;
+	memcpy(&bits, &scale, sizeof(bits));
+	bits = (bits + 0x40u) & ~0x7Fu;
+	memcpy(&scale, &bits, sizeof(scale));
+	if (scale < FLT_MIN)
+		scale = 0;
+	for (size_t i = 0; i < count; i++) {
+		float value = scale > 0 ? rintf(row[i] / scale) : 0;
+		q[i] = (int8_t)(value > 127 ? 127 : value < -127 ? -127 : value);
+	}
+	return scale;
 }

@@ -31,5 +31,9 @@ bool element_is_float(enum element element);
 void elements_to_f32(enum element element, const uint8_t *in, size_t count, float *out);
 /* Rounds to nearest, ties to even; NaN stays NaN. */
 uint16_t bf16_from_f32(float value);
+/* A row of finite floats as whole numbers -127..127 times the scale returned: the largest magnitude / 127, rounded to
+ * 17 significant bits, with which every product is exact in float32; 0 where that would not be a normal number, and so
+ * are the whole numbers then. q may begin where row does. */
+float i8_from_f32(const float *row, size_t count, int8_t *q);
 
 #endif

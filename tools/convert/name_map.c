@@ -4,11 +4,13 @@
 #include <string.h>
 
 enum row_kind {
-	ROW_LINEAR, /* NAME.weight, a matrix, and NAME.bias */
-	ROW_CONV,   /* the same, the weight tap-major */
-	ROW_NORM,   /* NAME.weight and NAME.bias, vectors of one length */
-	ROW_MATRIX, /* NAME, a matrix */
-	ROW_VECTOR, /* NAME */
+	ROW_LINEAR,       /* NAME.weight, a matrix, and NAME.bias */
+	ROW_CONV,         /* the same, the weight tap-major */
+	ROW_EXACT_LINEAR, /* the two, multiplied in float32 whatever the precision: */
+	ROW_EXACT_CONV,   /* where the network begins and ends, and the places to read at */
+	ROW_NORM,         /* NAME.weight and NAME.bias, vectors of one length */
+	ROW_MATRIX,       /* NAME, a matrix */
+	ROW_VECTOR,       /* NAME */
 	ROW_MERGE_NORM,
 	ROW_MERGE_MATRIX,
 	ROW_STACK,
@@ -24,7 +26,7 @@ struct row {
 };
 
 static const struct row patch_rows[] = {
-	{"patch", "proj", "E 3 4 4", ROW_CONV},
+	{"patch", "proj", "E 3 4 4", ROW_EXACT_CONV},
 	{"patch.norm", "norm", "E", ROW_NORM},
 };
 
@@ -87,18 +89,18 @@ static const struct row fuse_rows[] = {
 };
 
 static const struct row dyconv_rows[] = {
-	{"offset", "offset", "27 C 3 3", ROW_CONV},    {"coarse.conv", "DyConv.0.conv", "C C 3 3", ROW_CONV},
-	{"coarse.norm", "DyConv.0.bn", "C", ROW_NORM}, {"same.conv", "DyConv.1.conv", "C C 3 3", ROW_CONV},
-	{"same.norm", "DyConv.1.bn", "C", ROW_NORM},   {"fine.conv", "DyConv.2.conv", "C C 3 3", ROW_CONV},
-	{"fine.norm", "DyConv.2.bn", "C", ROW_NORM},   {"attn", "AttnConv.1", "1 C 1 1", ROW_CONV},
-	{"relu.down", "relu.fc.0", "Q C", ROW_LINEAR}, {"relu.up", "relu.fc.2", "4C Q", ROW_LINEAR},
+	{"offset", "offset", "27 C 3 3", ROW_EXACT_CONV}, {"coarse.conv", "DyConv.0.conv", "C C 3 3", ROW_CONV},
+	{"coarse.norm", "DyConv.0.bn", "C", ROW_NORM},    {"same.conv", "DyConv.1.conv", "C C 3 3", ROW_CONV},
+	{"same.norm", "DyConv.1.bn", "C", ROW_NORM},      {"fine.conv", "DyConv.2.conv", "C C 3 3", ROW_CONV},
+	{"fine.norm", "DyConv.2.bn", "C", ROW_NORM},      {"attn", "AttnConv.1", "1 C 1 1", ROW_CONV},
+	{"relu.down", "relu.fc.0", "Q C", ROW_LINEAR},    {"relu.up", "relu.fc.2", "4C Q", ROW_LINEAR},
 };
 
 static const struct row output_rows[] = {
-	{"box", "head.bbox_pred", "4 C 1 1", ROW_CONV},
-	{"centerness", "head.centerness", "1 C 1 1", ROW_CONV},
+	{"box", "head.bbox_pred", "4 C 1 1", ROW_EXACT_CONV},
+	{"centerness", "head.centerness", "1 C 1 1", ROW_EXACT_CONV},
 	{"scale", "head.scales.#.scale", "1", ROW_STACK},
-	{"dot", "head.dot_product_projection_text", "C H", ROW_LINEAR},
+	{"dot", "head.dot_product_projection_text", "C H", ROW_EXACT_LINEAR},
 	{"dot.log_scale", "head.log_scale", "1", ROW_VECTOR},
 	{"dot.bias_lang", "head.bias_lang", "H", ROW_VECTOR},
 	{"dot.bias0", "head.bias0", "1", ROW_VECTOR},
@@ -219,9 +221,14 @@ static void write_shape(struct target *t, const char *text, const struct model_s
 	}
 }
 
+static bool is_exact(enum row_kind kind)
+{
+	return kind == ROW_EXACT_LINEAR || kind == ROW_EXACT_CONV;
+}
+
 static bool has_bias(enum row_kind kind)
 {
-	return kind == ROW_LINEAR || kind == ROW_CONV || kind == ROW_NORM || kind == ROW_MERGE_NORM;
+	return kind == ROW_LINEAR || kind == ROW_CONV || kind == ROW_NORM || kind == ROW_MERGE_NORM || is_exact(kind);
 }
 
 static void write_target(struct target *t, const struct group *g, const struct row *row, const struct model_sizes *m,
@@ -242,9 +249,10 @@ static void write_target(struct target *t, const struct group *g, const struct r
 		t->ndim = 1;
 		return;
 	}
-	if (row->kind == ROW_CONV)
+	if (row->kind == ROW_CONV || row->kind == ROW_EXACT_CONV)
 		t->transform = TRANSFORM_TAPS;
-	t->matrix = row->kind == ROW_LINEAR || row->kind == ROW_CONV || row->kind == ROW_MATRIX ||
+	t->exact = is_exact(row->kind);
+	t->matrix = t->exact || row->kind == ROW_LINEAR || row->kind == ROW_CONV || row->kind == ROW_MATRIX ||
 	            row->kind == ROW_MERGE_MATRIX || row->kind == ROW_PROMPT;
 }
 

@@ -29,7 +29,8 @@ struct target {
 	char name[64];
 	char source[128]; /* official name; of TRANSFORM_STACK with a "#" for the level */
 	enum transform transform;
-	bool matrix; /* [shape[0], all others]; may be stored as bf16 */
+	bool matrix; /* [shape[0], all others]; may be stored as bf16, */
+	bool exact;  /* but for these, which are multiplied in float32, also as i8 */
 	int ndim;
 	int64_t shape[4]; /* in the checkpoint */
 };
