@@ -1,5 +1,6 @@
 /* Model files one bit or one byte away from a good one: a status and a message, or a model that grounds; within a
  * second and 256 MB. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -151,6 +152,84 @@ static void test_wild_weights(void **state)
 	summary(w, "wild weights");
 }
 
+/* A file of 8-bit integers with one tensor's entry or one scale changed: refused, and the tensor named. */
+static void test_scales(void **state)
+{
+	enum change { RENAMED, SHORTER, RETYPED, TURNED, TOO_NARROW };
+	static const struct {
+		const char *tensor, *message;
+		enum change change;
+		float scale; /* not 0: this in the last row instead of a change */
+	} cases[] = {
+		{"swin.0.0.attn.qkv.weight.scale", "tensor swin.0.0.attn.qkv.weight.scale is missing", RENAMED, 0},
+		{"bert.embed.word.weight.scale", "tensor bert.embed.word.weight.scale is 23, expected 24 values", SHORTER, 0},
+		{"bert.0.mlp.up.weight.scale", "tensor bert.0.mlp.up.weight.scale is i32, expected f32", RETYPED, 0},
+		{"bert.0.mlp.up.weight", "tensor bert.0.mlp.up.weight is 8x16, expected 16x8", TURNED, 0},
+		{"head.box.weight", "tensor head.box.weight is i8, expected f32 or bf16", TOO_NARROW, 0},
+		{"swin.patch.weight", "tensor swin.patch.weight is i8, expected f32 or bf16", TOO_NARROW, 0},
+		{"fpn.p6.weight.scale", "tensor fpn.p6.weight.scale has a scale of nan in row 7", RENAMED, NAN},
+		{"fpn.p6.weight.scale", "tensor fpn.p6.weight.scale has a scale of inf in row 7", RENAMED, INFINITY},
+		{"fpn.p6.weight.scale", "tensor fpn.p6.weight.scale has a scale of -0.5 in row 7", RENAMED, -0.5f},
+	};
+	struct scratch_file file;
+	size_t size;
+
+	(void)state;
+	scratch_file_new(&file);
+	tiny_model_write_i8(&file);
+	char *good = test_read_file(file.path, &size);
+	assert_non_null(good);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		size_t length = strlen(cases[i].tensor), at = 0;
+		struct glip_model *model;
+		struct glip_error err = {0};
+		char *bad = malloc(size);
+		assert_non_null(bad);
+		memcpy(bad, good, size);
+		/* An entry is the length of the name, the name, the number of dimensions, these innermost first, the type. */
+		while (bad[at] != (char)length || memcmp(bad + at + 8, cases[i].tensor, length) != 0)
+			assert_true(++at + length + 40 < size);
+		char *entry = bad + at + 8 + length;
+		int rank = entry[0];
+		if (cases[i].scale != 0) {
+			struct weights *w;
+			int64_t rows;
+			assert_int_equal(glip__weights_open(file.path, 0, NULL, &w, NULL), GLIP_OK);
+			const struct tensor *t = glip__weights_find(w, cases[i].tensor);
+			const struct tensor *first = glip__weights_at(w, 0, NULL);
+			assert_true(glip__tensor_count(t, &rows));
+			/* Behind the first tensor as far as in the file that was read. */
+			size_t data = (size_t)((const char *)t->data - (const char *)first->data);
+			for (size_t begin = 64;; begin += 64) {
+				assert_true(begin + 64 < size);
+				if (memcmp(good + begin, first->data, 64) == 0) {
+					memcpy(bad + begin + data + 4 * (size_t)(rows - 1), &cases[i].scale, sizeof cases[i].scale);
+					break;
+				}
+			}
+			glip__weights_close(w);
+		} else if (cases[i].change == RENAMED) {
+			bad[at + 8] = 'X';
+		} else if (cases[i].change == SHORTER) {
+			entry[4]--;
+		} else if (cases[i].change == TURNED) {
+			char side = entry[4];
+			entry[4] = entry[12];
+			entry[12] = side;
+		} else {
+			entry[4 + 8 * rank] = cases[i].change == RETYPED ? 26 : 24;
+		}
+		scratch_file_write(&file, bad, size);
+		enum glip_status status = glip_model_load(file.path, NULL, &model, &err);
+		if (status != GLIP_ERR_MODEL || strstr(err.message, cases[i].message) == NULL)
+			fail_msg("%s: %d, %s", cases[i].message, (int)status, err.message);
+		free(bad);
+		scratch_file_write(&file, good, size);
+	}
+	free(good);
+	scratch_file_remove(&file);
+}
+
 /* Where no label reaches the floor there is an empty result. */
 static void test_nothing_found(void **state)
 {
@@ -223,10 +302,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_truncated),
-		TEST(test_bit_flips),
-		TEST(test_wild_weights),
-		TEST(test_nothing_found),
+		TEST(test_truncated),     TEST(test_bit_flips),          TEST(test_wild_weights),
+		TEST(test_nothing_found), cmocka_unit_test(test_scales),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
