@@ -94,6 +94,20 @@ run convert "$tmp/tiny.safetensors" "$tmp/tiny.gguf" $settings
 check "convert" [ $status -eq 0 ]
 check "convert says nothing on standard output" [ ! -s "$tmp/out" ]
 good "what it wrote is whole" info --verify "$tmp/tiny.gguf"
+for type in bf16 i8; do
+	run convert "$tmp/tiny.safetensors" "$tmp/$type.gguf" $settings --type $type
+	check "convert --type $type" [ $status -eq 0 ]
+	good "what it wrote is whole" info --verify "$tmp/$type.gguf"
+	check "info names the type" grep -q "parameters (f32.* $type" "$tmp/out"
+	good "info lists its tensors" info --tensors "$tmp/$type.gguf"
+	check "a matrix among them" grep -q "^  $type .* bert.0.mlp.up.weight\$" "$tmp/out"
+	for compute in auto f32 bf16 i16 i8; do
+		good "$type computes in $compute" ground -m "$tmp/$type.gguf" $pictures/rgb.png --short-side 64 --threshold 0 --whole \
+			--caption a --compute $compute
+	done
+done
+run info --tensors "$tmp/i8.gguf"
+check "8-bit integers have scales" grep -q "^  f32 .* bert.0.mlp.up.weight.scale\$" "$tmp/out"
 cp "$tmp/tiny.gguf" "$tmp/before.gguf"
 refused "a checkpoint that is missing" 2 "missing.pth" convert "$tmp/missing.pth" "$tmp/tiny.gguf"
 head -c $(($(stat -c %s "$tmp/tiny.safetensors") / 2)) "$tmp/tiny.safetensors" >"$tmp/cut.safetensors"
