@@ -219,6 +219,13 @@ def describe(rng, o, detail=None):
     return Phrase(shape=o.shape, colour=colour, size=size, pattern=pattern)
 
 
+def describe_loosely(rng, o):
+    """describe(), now and then by the colour alone ("red shape"): of lists, so that colour and shape are learned apart."""
+    if o.shape and rng.random() < 0.2:
+        return Phrase(colour=o.colour)
+    return describe(rng, o)
+
+
 def negative(rng, present):
     """A phrase of training's world, near one of `present` half of the time."""
     if present and rng.random() < 0.5:
@@ -238,6 +245,8 @@ def negative(rng, present):
     if rng.random() < 0.6:
         return describe(rng, Obj(thing=rng.choice(SEEN_THINGS)))
     colour, shape = random_pair(rng)
+    if rng.random() < 0.1:
+        return Phrase(colour=colour)
     return Phrase(shape=shape, colour=colour if rng.random() < 0.9 else None,
                   size=rng.choice(SIZES) if rng.random() < 0.15 else None,
                   pattern=rng.choice(PATTERNS) if rng.random() < 0.15 else None)
@@ -267,7 +276,7 @@ def class_list(rng, objects, least=4, most=16):
     if share:
         for o in rng.sample(objects, len(objects)):
             if len(chosen) < max(1, total * share):
-                add(describe(rng, o))
+                add(describe_loosely(rng, o))
     present = [o.phrase for o in objects if not o.phrase.held_out]
     for _ in range(4 * total):
         if len(chosen) >= total:

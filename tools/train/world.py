@@ -70,7 +70,7 @@ class Phrase:
     def text(self):
         if self.thing is not None:
             return THINGS[self.thing].names[self.name]
-        return " ".join(w for w in (self.size, self.pattern, self.colour, self.shape) if w)
+        return " ".join(w for w in (self.size, self.pattern, self.colour, self.shape or "shape") if w)
 
     @property
     def plural(self):
@@ -91,7 +91,7 @@ class Phrase:
     def matches(self, o):
         if self.thing is not None:
             return self.thing == o.thing
-        return (self.shape == o.shape and self.colour in (None, o.colour) and self.size in (None, o.size)
+        return (o.thing is None and self.shape in (None, o.shape) and self.colour in (None, o.colour) and self.size in (None, o.size)
                 and self.pattern in (None, o.pattern))
 
 
