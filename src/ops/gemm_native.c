@@ -145,6 +145,7 @@ enum glip_status glip__pack_native(struct ops *ops, const struct product *p, str
 	pack.panels = glip__ops_floats(ops, floats);
 	if (!pack.panels)
 		return GLIP_ERR_NOMEM;
+	TRY(wide_scratch(ops, p, nr, &pack.wide));
 	glip__pool_run(ops->pool, pack_panels, &pack, count, 1);
 	*out = (struct packed){.kernels = ops->kernels, .panels = pack.panels};
 	return GLIP_OK;
@@ -175,7 +176,6 @@ enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 		.gather_ld = glip__round_up(p->k, 16) + 16,
 	};
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
-	TRY(wide_scratch(ops, p, nr, &pack.wide));
 	if (task.gather)
 		TRY(glip__worker_scratch(ops, block * task.gather_ld, &task.scratch));
 	TRY(glip__pack_native(ops, p, &task.packed));
