@@ -14,9 +14,6 @@
 #include "tensor/weights.h"
 
 #define HEAD(tensors, keys) "'GGUF 4:3 8:" tensors " 8:" keys " "
-/* One tensor "t" of four floats, and its data. */
-#define TENSOR "s:t 4:1 8:4 4:0 8:0 "
-#define DATA "a:32 z:16"
 
 static struct buf bytes_of(const char *text)
 {
@@ -39,89 +36,7 @@ static enum glip_status open_bytes(const void *data, size_t size, struct weights
 	return status;
 }
 
-/* ---- Malformed files --------------------------------------------------------------------------------------------- */
-
-static const struct malformed {
-	const char *bytes;
-	enum glip_status status;
-	const char *message;
-} malformed[] = {
-	{"", GLIP_ERR_FORMAT, "not a GGUF file"},
-	{"'GGU", GLIP_ERR_FORMAT, "not a GGUF file"},
-	{"'GGML 4:3 8:0 8:0", GLIP_ERR_FORMAT, "not a GGUF file"},
-	{"'GGUF", GLIP_ERR_FORMAT, "ends within"},
-	{"'GGUF 4:3 8:0", GLIP_ERR_FORMAT, "ends within"},
-	{"'GGUF 4:1 8:0 8:0", GLIP_ERR_UNSUPPORTED, "version 1"},
-	{"'GGUF 4:4 8:0 8:0", GLIP_ERR_UNSUPPORTED, "version 4"},
-	{"'GGUF 4:0x03000000 8:0 8:0", GLIP_ERR_UNSUPPORTED, "big-endian"},
-	{HEAD("0", "0xFFFFFFFFFFFFFFFF"), GLIP_ERR_FORMAT, "metadata keys are more"},
-	{HEAD("0xFFFFFFFFFFFFFFFF", "0"), GLIP_ERR_FORMAT, "tensors are more"},
-	{HEAD("0", "5000") "z:90000", GLIP_ERR_FORMAT, "5000 metadata keys"},
-	{HEAD("20000", "0") "z:900000", GLIP_ERR_FORMAT, "20000 tensors"},
-	{HEAD("0", "2") "s:a 4:4 4:1", GLIP_ERR_FORMAT, "2 metadata keys"},
-	{HEAD("1", "0") "z:8", GLIP_ERR_FORMAT, "1 tensors"},
-	{HEAD("0", "1") "s: 4:4 4:1 z:9", GLIP_ERR_FORMAT, "key 0 has 0 bytes"},
-	{HEAD("0", "1") "8:64 z:100", GLIP_ERR_FORMAT, "key 0 has 64 bytes"},
-	{HEAD("0", "1") "8:0xFFFFFFFFFFFFFFFF z:100", GLIP_ERR_FORMAT, "bytes; 1 to 63"},
-	{HEAD("0", "1") "8:60 z:20", GLIP_ERR_FORMAT, "ends within key"},
-	{HEAD("0", "1") "8:2 x:0161 4:4 4:0", GLIP_ERR_FORMAT, "holds byte 0x01"},
-	{HEAD("0", "1") "8:2 x:6100 4:4 4:0", GLIP_ERR_FORMAT, "holds byte 0x00"},
-	{HEAD("0", "1") "s:key 4:13 4:0", GLIP_ERR_FORMAT, "key key is of unknown type 13"},
-	{HEAD("0", "1") "s:key 4:12 4:0", GLIP_ERR_FORMAT, "more than the file can hold"},
-	{HEAD("0", "1") "s:key 4:7 1:2", GLIP_ERR_FORMAT, "neither true nor false"},
-	{HEAD("0", "1") "s:key 4:8 8:5 'abcd", GLIP_ERR_FORMAT, "a string of key key has 5 bytes"},
-	{HEAD("0", "1") "s:key 4:8 8:0xFFFFFFFFFFFFFFFF 'abcd", GLIP_ERR_FORMAT, "a string of key key"},
-	{HEAD("0", "1") "s:key 4:8 4:1", GLIP_ERR_FORMAT, "more than the file can hold"},
-	{HEAD("0", "1") "s:key 4:9 4:9 8:1 z:40", GLIP_ERR_FORMAT, "array of arrays"},
-	{HEAD("0", "1") "s:key 4:9 4:14 8:1 z:40", GLIP_ERR_FORMAT, "unknown type 14"},
-	{HEAD("0", "1") "s:key 4:9 4:4 8:0x4000000000000001 4:0", GLIP_ERR_FORMAT, "elements, more than"},
-	{HEAD("0", "1") "s:key 4:9 4:10 8:0x2000000000000001 8:0", GLIP_ERR_FORMAT, "elements, more than"},
-	{HEAD("0", "1") "s:key 4:9 4:8 8:3 s:a s:b", GLIP_ERR_FORMAT, "elements, more than"},
-	{HEAD("0", "1") "s:key 4:9 4:8 8:2 s:a 8:9 'b", GLIP_ERR_FORMAT, "a string of key key"},
-	{HEAD("0", "2") "s:key 4:4 4:1 s:key 4:4 4:1", GLIP_ERR_FORMAT, "key key stands there twice"},
-	{HEAD("0", "1") "s:general.alignment 4:4 4:0", GLIP_ERR_FORMAT, "power of two"},
-	{HEAD("0", "1") "s:general.alignment 4:4 4:48", GLIP_ERR_FORMAT, "power of two"},
-	{HEAD("0", "1") "s:general.alignment 4:4 4:4", GLIP_ERR_FORMAT, "power of two"},
-	{HEAD("0", "1") "s:general.alignment 4:4 4:0x80000000", GLIP_ERR_FORMAT, "power of two"},
-	{HEAD("0", "1") "s:general.alignment 4:10 8:64", GLIP_ERR_FORMAT, "power of two"},
-	{HEAD("0", "1") "s:general.alignment 4:8 s:64", GLIP_ERR_FORMAT, "power of two"},
-	{HEAD("1", "0") "8:64 z:100", GLIP_ERR_FORMAT, "tensor 0 has 64 bytes"},
-	{HEAD("1", "0") "s:t 4:0 4:0 8:0 z:64", GLIP_ERR_FORMAT, "tensor t has 0 dimensions"},
-	{HEAD("1", "0") "s:t 4:5 8:1 8:1 8:1 8:1 8:1 4:0 8:0 z:64", GLIP_ERR_FORMAT, "tensor t has 5 dimensions"},
-	{HEAD("1", "0") "s:t 4:0xFFFFFFFF 8:1 4:0 8:0 z:64", GLIP_ERR_FORMAT, "dimensions; 1 to 4"},
-	{HEAD("1", "0") "s:t 4:2 8:4 8:0 4:0 8:0 " DATA, GLIP_ERR_FORMAT, "dimension 0 of tensor t is 0"},
-	{HEAD("1", "0") "s:t 4:1 8:0xFFFFFFFFFFFFFFFF 4:0 8:0 " DATA, GLIP_ERR_FORMAT, "cannot hold"},
-	{HEAD("1", "0") "s:t 4:4 8:65536 8:65536 8:65536 8:65536 4:0 8:0 " DATA, GLIP_ERR_FORMAT, "cannot hold"},
-	{HEAD("1", "0") "s:t 4:2 8:8 8:0x2000000000000001 4:0 8:0 " DATA, GLIP_ERR_FORMAT, "cannot hold"},
-	{HEAD("1", "0") "s:t 4:1 8:4 4:2 8:0 " DATA, GLIP_ERR_UNSUPPORTED, "tensor t is of type 2"},
-	{HEAD("1", "0") "s:t 4:1 8:4 4:0xFFFFFFFF 8:0 " DATA, GLIP_ERR_UNSUPPORTED, "type 4294967295"},
-	{HEAD("1", "0") "s:t 4:1 8:4 4:0 8:4 " DATA " z:64", GLIP_ERR_FORMAT, "not a multiple of 32"},
-	{HEAD("1", "0") "s:t 4:1 8:4 4:0 8:32 " DATA, GLIP_ERR_FORMAT, "past the end of the file"},
-	{HEAD("1", "0") "s:t 4:1 8:4 4:0 8:0xFFFFFFFFFFFFFFE0 " DATA, GLIP_ERR_FORMAT, "past the end of the file"},
-	{HEAD("1", "0") TENSOR "a:32 z:15", GLIP_ERR_FORMAT, "past the end of the file"},
-	{HEAD("1", "0") TENSOR, GLIP_ERR_FORMAT, "ends within its header"},
-	{HEAD("2", "0") TENSOR TENSOR DATA, GLIP_ERR_FORMAT, "tensor t stands there twice"},
-	{HEAD("2", "0") TENSOR "s:u 4:1 8:4 4:0 8:0 " DATA, GLIP_ERR_FORMAT, "tensor u begins before"},
-	{HEAD("2", "0") "s:t 4:1 8:9 4:0 8:0 s:u 4:1 8:1 4:0 8:32 a:32 z:128", GLIP_ERR_FORMAT, "tensor u begins before"},
-	{HEAD("2", "0") "s:t 4:1 8:4 4:0 8:32 s:u 4:1 8:4 4:0 8:0 a:32 z:64", GLIP_ERR_FORMAT, "tensor u begins before"},
-};
-
-static void test_malformed(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
-		struct buf b = bytes_of(malformed[i].bytes);
-		struct weights *w = NULL;
-		struct glip_error err = {0};
-		enum glip_status status = open_bytes(b.data, b.length, &w, &err);
-		if (status != malformed[i].status || strstr(err.message, malformed[i].message) == NULL)
-			fail_msg("case %zu (%s): %d, %s", i, malformed[i].bytes, status, err.message);
-		assert_null(w);
-		glip__buf_free(&b);
-	}
-}
-
-/* The shortest of everything: what the malformed files above are one step away from. */
+/* The shortest of everything: what the files of test_malformed_gguf.c are one step away from. */
 static void test_smallest(void **state)
 {
 	struct buf b = bytes_of(HEAD("2", "3") "s:general.alignment 4:4 4:8 s:a 4:9 4:8 8:2 s:x s: s:b 4:3 2:0xFFFE "
@@ -528,11 +443,11 @@ static void test_binder(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_smallest),        cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_metadata_text),
-		cmocka_unit_test(test_writer_refusals), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_bit_flips),       cmocka_unit_test(test_checksum),
-		cmocka_unit_test(test_out_of_memory),   cmocka_unit_test(test_binder),
+		cmocka_unit_test(test_smallest),      cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_metadata_text), cmocka_unit_test(test_writer_refusals),
+		cmocka_unit_test(test_truncated),     cmocka_unit_test(test_bit_flips),
+		cmocka_unit_test(test_checksum),      cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_binder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
