@@ -352,7 +352,7 @@ GLIP_API const int32_t *glip_prompt_chunk_tokens(const struct glip_prompt *promp
 GLIP_API const char *glip_prompt_warning(const struct glip_prompt *prompt, size_t index);
 
 /* The first place where `phrase` stands in `caption` as whole words, letter case ignored ("car" is not in "cart").
- * Errors: TEXT (not there; either not UTF-8 or empty). */
+ * Errors: TEXT (not there; either not UTF-8 or empty), NOMEM. */
 GLIP_API enum glip_status glip_find_phrase(const char *caption, const char *phrase, struct glip_span *out,
                                            struct glip_error *err);
 

@@ -12,6 +12,9 @@ enum {
 	TOKEN_TYPES = 2
 };
 
+/* Where equal rows of the word table are stored once: the row of each token id. */
+#define WORD_ROWS "bert.embed.word.rows"
+
 /* The first dimension of a tensor, `fallback` where there is no such tensor (which binding then reports). */
 static int64_t rows_of(const struct binder *b, const char *name, int64_t fallback)
 {
@@ -20,15 +23,13 @@ static int64_t rows_of(const struct binder *b, const char *name, int64_t fallbac
 	return t != NULL && t->ndim > 0 ? t->shape[0] : fallback;
 }
 
-/* Where equal rows of the word table are stored once: which row each token id has. */
 static void bind_word_rows(struct bert *m, struct binder *b, int64_t rows)
 {
-	m->word_rows = glip__bind_indices(b, m->vocab, "bert.embed.word.rows");
+	m->word_rows = glip__bind_indices(b, m->vocab, WORD_ROWS);
 	for (int i = 0; m->word_rows != NULL && i < m->vocab; i++) {
 		if (m->word_rows[i] >= 0 && m->word_rows[i] < rows)
 			continue;
-		glip__binder_note(b, "bert.embed.word.rows[%d] is %d, but there are %lld rows", i, (int)m->word_rows[i],
-		                  (long long)rows);
+		glip__binder_note(b, WORD_ROWS "[%d] is %d, but there are %lld rows", i, (int)m->word_rows[i], (long long)rows);
 		return;
 	}
 }
@@ -37,7 +38,7 @@ static void bind_embeddings(struct bert *m, struct binder *b)
 {
 	int64_t h = m->hidden, rows = m->vocab, positions = rows_of(b, "bert.embed.position.weight", m->max_tokens);
 
-	if (glip__bind_has(b, "bert.embed.word.rows")) {
+	if (glip__bind_has(b, WORD_ROWS)) {
 		rows = rows_of(b, "bert.embed.word.weight", m->vocab);
 		bind_word_rows(m, b, rows);
 	}
@@ -59,11 +60,13 @@ enum glip_status glip__bert_bind(struct bert *out, struct binder *b, const struc
 	memset(&m, 0, sizeof m);
 	memset(out, 0, sizeof *out);
 	m.allocator = glip__allocator_or_default(a);
-	m.vocab = glip__bind_int(b, "glip.bert.vocab", 1, MAX_VOCAB);
-	m.hidden = glip__bind_int(b, "glip.bert.hidden", 1, MAX_HIDDEN);
+	m.vocab = glip__bind_size(b, "glip.bert.vocab", 1, MAX_VOCAB, 0,
+	                          glip__bind_has(b, WORD_ROWS) ? WORD_ROWS : "bert.embed.word.weight");
+	m.hidden = glip__bind_size(b, "glip.bert.hidden", 1, MAX_HIDDEN, 1, "bert.embed.word.weight");
 	m.layer_count = glip__bind_int(b, "glip.bert.layers", 1, MAX_LAYERS);
+	glip__bind_check_count(b, "glip.bert.layers", m.layer_count, "bert", "attn.query.weight");
 	m.heads = glip__bind_int(b, "glip.bert.heads", 1, MAX_HIDDEN);
-	m.intermediate = glip__bind_int(b, "glip.bert.intermediate", 1, MAX_INTERMEDIATE);
+	m.intermediate = glip__bind_size(b, "glip.bert.intermediate", 1, MAX_INTERMEDIATE, 0, "bert.0.mlp.up.weight");
 	m.max_tokens = glip__bind_int(b, "glip.bert.max_tokens", 2, MAX_TOKENS);
 	bind_embeddings(&m, b);
 	m.layers = glip__calloc(&m.allocator, (size_t)m.layer_count, sizeof *m.layers);

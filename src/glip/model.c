@@ -6,6 +6,9 @@
 #include "base/cpu.h"
 #include "glip/options.h"
 
+/* A tensor that only models with fusion have. */
+#define FUSION_WEIGHT "head.0.fuse.v_proj.weight"
+
 enum { PROMPT_ROWS = 1000 }; /* rpn.tunable_linear: tokens that prompt tuning learns something for */
 
 void glip_model_options_init(struct glip_model_options *options)
@@ -44,7 +47,10 @@ static enum glip_status load_vocabulary(struct glip_model *m, int vocab, struct 
 static enum glip_status bind_head(struct glip_model *m, struct binder *b, struct glip_error *err)
 {
 	int layers = glip__bind_int(b, "glip.head.layers", 1, 64);
-	int fusion_dim = m->fusion ? glip__bind_int(b, "glip.head.fusion_dim", 1, 65536) : 0;
+	glip__bind_check_count(b, "glip.head.layers", layers, "head", "dyconv.attn.weight");
+	if (!m->fusion && glip__bind_has(b, FUSION_WEIGHT))
+		glip__binder_note(b, "metadata glip.head.fusion is not true, but there is a tensor %s", FUSION_WEIGHT);
+	int fusion_dim = m->fusion ? glip__bind_size(b, "glip.head.fusion_dim", 1, 65536, 0, FUSION_WEIGHT) : 0;
 	int fusion_heads = m->fusion ? glip__bind_int(b, "glip.head.fusion_heads", 1, 1024) : 0;
 	int groups = glip__bind_int(b, "glip.head.groups", 1, 1024);
 	m->layers = glip__calloc(&m->allocator, (size_t)layers, sizeof *m->layers);
@@ -75,7 +81,7 @@ static enum glip_status bind_head(struct glip_model *m, struct binder *b, struct
 static enum glip_status bind_blocks(struct glip_model *m, struct binder *b, struct glip_error *err)
 {
 	TRY(glip__swin_bind(&m->swin, b, &m->allocator, err));
-	m->channels = glip__bind_int(b, "glip.head.channels", 4, 4096);
+	m->channels = glip__bind_size(b, "glip.head.channels", 4, 4096, 0, "fpn.lateral.p3.weight");
 	int stage_channels[3];
 	for (int i = 0; i < 3; i++)
 		stage_channels[i] = m->swin.embed_dim << (i + 1);

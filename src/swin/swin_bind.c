@@ -1,4 +1,5 @@
 /* Configuration and weights of the image encoder. */
+#include <stdio.h>
 #include <string.h>
 
 #include "swin/swin.h"
@@ -24,11 +25,31 @@ static enum glip_status stage_ints(const struct weights *w, const char *key, int
 	return GLIP_OK;
 }
 
+/* What the file's tensors say about the stage's depth, its heads and the window. */
+static void check_stage(const struct swin *m, struct binder *b, int s)
+{
+	const struct swin_stage *stage = &m->stages[s];
+	char key[32], name[48];
+	const struct tensor *t;
+	int side = 2 * m->window - 1;
+	int64_t count = 0;
+
+	snprintf(key, sizeof key, "glip.swin.depths[%d]", s);
+	snprintf(name, sizeof name, "swin.%d", s);
+	glip__bind_check_count(b, key, stage->depth, name, "norm1.weight");
+	snprintf(name, sizeof name, "swin.%d.0.attn.bias_table", s);
+	t = glip__weights_find(b->weights, name);
+	if (t != NULL && glip__tensor_count(t, &count) && count != (int64_t)side * side * stage->heads)
+		glip__binder_note(b,
+		                  "metadata glip.swin.window is %d and glip.swin.heads[%d] %d, but tensor %s has %lld values",
+		                  m->window, s, stage->heads, name, (long long)count);
+}
+
 static enum glip_status read_config(struct swin *m, struct binder *b, int *block_count, struct glip_error *err)
 {
 	int depths[SWIN_STAGES], heads[SWIN_STAGES];
 
-	m->embed_dim = glip__bind_int(b, "glip.swin.embed_dim", 1, MAX_EMBED_DIM);
+	m->embed_dim = glip__bind_size(b, "glip.swin.embed_dim", 1, MAX_EMBED_DIM, 0, "swin.patch.weight");
 	m->window = glip__bind_int(b, "glip.swin.window", 1, MAX_WINDOW);
 	TRY(stage_ints(b->weights, "glip.swin.depths", MAX_DEPTH, depths, err));
 	TRY(stage_ints(b->weights, "glip.swin.heads", MAX_HEADS, heads, err));
@@ -43,6 +64,7 @@ static enum glip_status read_config(struct swin *m, struct binder *b, int *block
 		if (stage->channels % stage->heads != 0)
 			glip__binder_note(b, "glip.swin.heads[%d] is %d, which does not divide %d channels", s, stage->heads,
 			                  stage->channels);
+		check_stage(m, b, s);
 	}
 	return GLIP_OK;
 }

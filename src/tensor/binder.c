@@ -186,6 +186,29 @@ int glip__bind_int(struct binder *b, const char *key, int low, int high)
 	return (int)value;
 }
 
+int glip__bind_size(struct binder *b, const char *key, int low, int high, int dim, const char *name)
+{
+	size_t problems = b->problem_count;
+	int value = glip__bind_int(b, key, low, high);
+	const struct tensor *t = glip__weights_find(b->weights, name);
+	char shape[96];
+
+	if (b->problem_count != problems || t == NULL || (dim < t->ndim && t->shape[dim] == value))
+		return value;
+	glip__tensor_shape_text(t, shape, sizeof(shape));
+	glip__binder_note(b, "metadata %s is %d, but tensor %s is %s", key, value, name, shape);
+	return value;
+}
+
+void glip__bind_check_count(struct binder *b, const char *key, int count, const char *prefix, const char *suffix)
+{
+	if (!glip__bind_has(b, "%s.%d.%s", prefix, count - 1, suffix))
+		glip__binder_note(b, "metadata %s is %d, but tensor %s.%d.%s is missing", key, count, prefix, count - 1,
+		                  suffix);
+	else if (glip__bind_has(b, "%s.%d.%s", prefix, count, suffix))
+		glip__binder_note(b, "metadata %s is %d, but there is a tensor %s.%d.%s", key, count, prefix, count, suffix);
+}
+
 bool glip__bind_has(const struct binder *b, const char *name_format, ...)
 {
 	char name[GGUF_NAME_SIZE];

@@ -82,6 +82,10 @@ struct matrix glip__bind_exact_matrix(struct binder *b, int64_t rows, int64_t co
 const int32_t *glip__bind_indices(struct binder *b, int64_t count, const char *name_format, ...) GLIP_PRINTF(3, 4);
 /* An integer of the metadata in [low, high]; `low` where it is missing or out of range, which is noted. */
 int glip__bind_int(struct binder *b, const char *key, int low, int high);
+/* The same for a number that is dimension `dim` of a tensor: a contradiction is noted with both names. */
+int glip__bind_size(struct binder *b, const char *key, int low, int high, int dim, const char *name);
+/* Notes where there are not `count` tensors named PREFIX.0.SUFFIX, PREFIX.1.SUFFIX... as the metadata say. */
+void glip__bind_check_count(struct binder *b, const char *key, int count, const char *prefix, const char *suffix);
 
 /* Notes what else is wrong (dimensions that contradict each other, say), in one line without its end. */
 void glip__binder_note(struct binder *b, const char *format, ...) GLIP_PRINTF(2, 3);

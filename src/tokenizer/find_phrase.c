@@ -1,8 +1,11 @@
 /* The public search for a phrase in a caption. */
+#include <assert.h>
 #include <string.h>
+
 #include <utf8proc.h>
 
 #include "tokenizer/code_points.h"
+#include "tokenizer/spans.h"
 
 /* One code point of a text's case-folded, decomposed form with runs of white space made one. Several can come from one
  * character: a match begins and ends at the edges of characters. */
@@ -13,15 +16,14 @@ struct folded {
 
 static enum glip_status fold_item(const struct text_item *item, struct buf *out, struct glip_error *err)
 {
-	enum { MOST = 64 }; /* the longest folding has 3 characters, each of which decomposes into at most 4 */
+	/* The longest folding has 3 characters, each of which decomposes into at most 4. Code points past the last one,
+	 * which it would refuse, are no UTF-8. */
+	enum { MOST = 64 };
 	utf8proc_int32_t parts[MOST];
 	int boundary = 0;
 	utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)item->code_point, parts, MOST,
 	                                                 UTF8PROC_CASEFOLD | UTF8PROC_DECOMPOSE, &boundary);
-	if (count < 0 || count > MOST) {
-		parts[0] = (utf8proc_int32_t)item->code_point;
-		count = 1;
-	}
+	assert(count >= 0 && count <= MOST);
 	for (utf8proc_ssize_t i = 0; i < count; i++) {
 		struct folded f = {(uint32_t)parts[i], item->origin, item->origin + 1};
 		if (!glip__buf_append(out, &f, sizeof f))
@@ -115,15 +117,10 @@ static enum glip_status find_folded(const struct buf *caption, const struct buf 
 	return GLIP_OK;
 }
 
-enum glip_status glip_find_phrase(const char *caption, const char *phrase, struct glip_span *out,
-                                  struct glip_error *err)
+enum glip_status glip__find_phrase(const char *caption, const char *phrase, const struct glip_allocator *allocator,
+                                   struct glip_span *out, struct glip_error *err)
 {
-	if (caption == NULL || phrase == NULL || out == NULL)
-		return glip__fail(err, GLIP_ERR_ARGUMENT, "glip_find_phrase: %s is NULL",
-		                  caption == NULL  ? "caption"
-		                  : phrase == NULL ? "phrase"
-		                                   : "out");
-	struct buf text = {.allocator = &glip__default_allocator}, sought = {.allocator = &glip__default_allocator};
+	struct buf text = {.allocator = allocator}, sought = {.allocator = allocator};
 	enum glip_status status;
 	TRY_OUT(fold(caption, "caption", &text, err));
 	TRY_OUT(fold(phrase, "phrase", &sought, err));
@@ -132,4 +129,15 @@ out:
 	glip__buf_free(&text);
 	glip__buf_free(&sought);
 	return status;
+}
+
+enum glip_status glip_find_phrase(const char *caption, const char *phrase, struct glip_span *out,
+                                  struct glip_error *err)
+{
+	if (caption == NULL || phrase == NULL || out == NULL)
+		return glip__fail(err, GLIP_ERR_ARGUMENT, "glip_find_phrase: %s is NULL",
+		                  caption == NULL  ? "caption"
+		                  : phrase == NULL ? "phrase"
+		                                   : "out");
+	return glip__find_phrase(caption, phrase, &glip__default_allocator, out, err);
 }

@@ -13,4 +13,8 @@ bool glip__span_tokens(const struct encoding *encoding, struct glip_span span, s
 enum glip_status glip__span_check(struct glip_span span, size_t caption_code_points, const char *label,
                                   struct glip_error *err);
 
+/* glip_find_phrase, with another allocator than malloc. */
+enum glip_status glip__find_phrase(const char *caption, const char *phrase, const struct glip_allocator *allocator,
+                                   struct glip_span *out, struct glip_error *err);
+
 #endif

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "support/alloc_probe.h"
+#include "support/damage.h"
 #include "support/json.h"
 
 enum { WIDTH = 16, HEIGHT = 9 };
@@ -48,11 +48,12 @@ static struct bytes read_image(const char *name)
 /* Decodes bytes that must be refused, with this status and a message that names the image and says this. */
 static void refuse(const void *data, size_t size, enum glip_status expected, const char *says)
 {
-	struct alloc_probe probe;
-	alloc_probe_init(&probe);
+	struct damage damage;
+	damage_init(&damage);
+	damage_begin(&damage);
 	struct glip_image_options options;
 	glip_image_options_init(&options);
-	options.allocator = &probe.allocator;
+	options.allocator = &damage.probe.allocator;
 	struct glip_image image = {.width = -7};
 	struct glip_error err = {GLIP_OK, ""};
 	enum glip_status status = glip_image_decode(data, size, "the.image", &options, &image, &err);
@@ -60,8 +61,8 @@ static void refuse(const void *data, size_t size, enum glip_status expected, con
 		fail_msg("expected \"%s\" (%d), got \"%s\" (%d)", says, (int)expected, err.message, (int)status);
 	assert_int_equal(err.code, status);
 	assert_int_equal(image.width, -7);
-	assert_int_equal(probe.live, 0);
-	assert_true(probe.peak < 8u << 20);
+	damage_end(&damage, status, err.message, says, size);
+	assert_true(damage.probe.peak < 8u << 20);
 }
 
 /* The gradient that make_images.py draws. */
@@ -198,7 +199,7 @@ static void test_every_truncation(void **state)
 	(void)state;
 	for (size_t i = 0; i < FORMATS; i++) {
 		struct bytes b = read_image(every_format[i]);
-		for (size_t n = 1; n < b.size; n++) {
+		for (size_t n = 1; n < b.size; n += damage_step()) {
 			uint8_t *prefix = malloc(n);
 			assert_non_null(prefix);
 			memcpy(prefix, b.data, n);
@@ -209,36 +210,44 @@ static void test_every_truncation(void **state)
 		}
 		free(b.data);
 	}
+	/* PNM of two bytes a value. */
+	static const char deep[2][26] = {"P5 2 2 65535\nabcdefgh", "P6 1 2 4095\nabcdefghijkl"};
+	for (size_t i = 0; i < 2; i++)
+		for (size_t n = 2; n < strlen(deep[i]); n++)
+			refuse(deep[i], n, GLIP_ERR_IMAGE, "truncated");
 }
 
 /* A flipped bit gives a picture or a status: never more. */
 static void test_every_bit_flip(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"rgb.png",      "palette.png",     "grey.bmp", "grey.pgm",
-	                                    "baseline.jpg", "progressive.jpg", "grey.jpg"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		struct bytes b = read_image(names[i]);
-		size_t refused = 0;
-		for (size_t bit = 0; bit < b.size * 8; bit++) {
+	for (size_t i = 0; i < FORMATS; i++) {
+		const char *name = every_format[i];
+		struct damage damage;
+		damage_init(&damage);
+		struct bytes b = read_image(name);
+		for (size_t bit = 0; bit < b.size * 8; bit += damage_step()) {
 			struct glip_image_options options;
 			glip_image_options_init(&options);
+			options.allocator = &damage.probe.allocator;
 			/* A flipped size may make a picture of many pixels: not here. */
 			options.max_pixels = 1 << 16;
 			struct glip_image image = {0};
 			struct glip_error err = {GLIP_OK, ""};
 			b.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			damage_begin(&damage);
 			enum glip_status status = glip_image_decode(b.data, b.size, "x", &options, &image, &err);
 			b.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 			assert_int_equal(status == GLIP_OK, image.pixels != NULL);
 			assert_int_equal(status != GLIP_OK, err.message[0] != '\0');
-			refused += status != GLIP_OK;
 			glip_image_free(&image);
+			damage_end(&damage, status, err.message, name, bit);
 		}
-		assert_true(refused > 0);
+		damage_summary(&damage, name, 1);
+		assert_true(damage.refused > 0);
 		/* Every critical byte of a PNG is under a checksum. */
-		if (strcmp(names[i], "rgb.png") == 0)
-			assert_int_equal(refused, b.size * 8);
+		if (strcmp(name, "rgb.png") == 0)
+			assert_int_equal(damage.accepted, 0);
 		free(b.data);
 	}
 }
@@ -260,12 +269,45 @@ static void put_be32(uint8_t *p, uint32_t value)
 		p[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-/* Writes another size into a PNG's header, with its checksum. */
+/* Makes a PNG's header good again. */
+static void png_sign(struct bytes *b)
+{
+	put_be32(b->data + 29, crc32_of(b->data + 12, 17));
+}
+
 static void png_resize(struct bytes *b, uint32_t width, uint32_t height)
 {
 	put_be32(b->data + 16, width);
 	put_be32(b->data + 20, height);
-	put_be32(b->data + 29, crc32_of(b->data + 12, 17));
+	png_sign(b);
+}
+
+/* Fields behind the size: depth, colour, compression, filter, interlacing; the chunk's length and name. */
+static void test_png_headers(void **state)
+{
+	(void)state;
+	static const uint8_t fields[][5] = {{3, 0}, {16, 3},  {4, 2}, {1, 4},  {4, 6},    {8, 1},       {8, 5},
+	                                    {8, 7}, {8, 255}, {0, 0}, {32, 2}, {8, 2, 1}, {8, 2, 0, 1}, {8, 2, 0, 0, 2}};
+	struct bytes b = read_image("rgb.png"), original = read_image("rgb.png");
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		memcpy(b.data + 24, fields[i], 5);
+		png_sign(&b);
+		refuse(b.data, b.size, GLIP_ERR_IMAGE, "damaged PNG image: its header holds a combination that does not exist");
+	}
+	memcpy(b.data, original.data, b.size);
+	b.data[11] = 12;
+	put_be32(b.data + 28, crc32_of(b.data + 12, 16));
+	refuse(b.data, b.size, GLIP_ERR_IMAGE, "damaged PNG image: its header has the wrong length");
+	memcpy(b.data, original.data, b.size);
+	memcpy(b.data + 12, "IDAT", 4);
+	refuse(b.data, b.size, GLIP_ERR_IMAGE, "damaged PNG image: its first chunk is not IHDR");
+	memcpy(b.data + 12, "CgBI", 4);
+	refuse(b.data, b.size, GLIP_ERR_UNSUPPORTED, "Apple's own PNG variant");
+	memcpy(b.data, original.data, b.size);
+	put_be32(b.data + 33, 0x80000000u);
+	refuse(b.data, b.size, GLIP_ERR_IMAGE, "damaged PNG image: a chunk claims more than 2 GiB");
+	free(b.data);
+	free(original.data);
 }
 
 static void test_sizes(void **state)
@@ -413,12 +455,19 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_format),      cmocka_unit_test(test_pnm_maximum),
-		cmocka_unit_test(test_one_pixel),         cmocka_unit_test(test_not_an_image),
-		cmocka_unit_test(test_unsupported_kinds), cmocka_unit_test(test_every_truncation),
-		cmocka_unit_test(test_every_bit_flip),    cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_damaged),           cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_arguments),         cmocka_unit_test(test_files),
+		cmocka_unit_test(test_every_format),
+		cmocka_unit_test(test_pnm_maximum),
+		cmocka_unit_test(test_one_pixel),
+		cmocka_unit_test(test_not_an_image),
+		cmocka_unit_test(test_unsupported_kinds),
+		cmocka_unit_test(test_every_truncation),
+		cmocka_unit_test(test_every_bit_flip),
+		cmocka_unit_test(test_png_headers),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_out_of_memory),
 	};
 	return cmocka_run_group_tests_name("image decode", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "support/alloc_probe.h"
 #include "support/json.h"
 #include "support/test_vocab.h"
 #include "tokenizer/spans.h"
@@ -211,12 +212,68 @@ static void test_find_phrase_faults(void **state)
 	free(phrase);
 }
 
+static void test_find_phrase_without_memory(void **state)
+{
+	(void)state;
+	struct alloc_probe probe;
+	struct glip_span span = {-1, -1};
+	struct glip_error err;
+	/* Enough of both texts that their lists grow. */
+	char caption[600] = "", phrase[300] = "";
+	for (int i = 0; i < 290; i++) {
+		strcat(caption, i % 2 ? "a" : " ");
+		strcat(phrase, i % 2 ? "a" : " ");
+	}
+	strcat(caption, " b");
+	strcat(phrase, " b");
+	alloc_probe_init(&probe);
+	bool done = false;
+	for (long n = 1; !done; n++) {
+		alloc_probe_arm(&probe, n, n % 2);
+		enum glip_status status = glip__find_phrase(caption, phrase, &probe.allocator, &span, &err);
+		done = probe.calls < n;
+		assert_int_equal(status, done ? GLIP_OK : GLIP_ERR_NOMEM);
+		assert_int_equal(span.end, done ? 292 : -1);
+		assert_int_equal(probe.live, 0);
+	}
+	assert_true(probe.calls > 6);
+}
+
+/* Every code point can be folded. */
+static void test_find_phrase_in_everything(void **state)
+{
+	(void)state;
+	struct buf text = {.allocator = &glip__default_allocator};
+	struct glip_span span;
+	for (uint32_t c = 1; c < 0x110000; c++) {
+		uint8_t b[4] = {(uint8_t)(0xF0 | c >> 18), (uint8_t)(0x80 | (c >> 12 & 63)), (uint8_t)(0x80 | (c >> 6 & 63)),
+		                (uint8_t)(0x80 | (c & 63))};
+		size_t length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+		uint8_t *first = &b[4 - length];
+		static const uint8_t heads[] = {0, 0, 0xC0, 0xE0, 0xF0};
+		*first = length == 1 ? (uint8_t)c : (uint8_t)(heads[length] | c >> 6 * (length - 1));
+		if (c >= 0xD800 && c < 0xE000)
+			continue;
+		assert_true(glip__buf_append(&text, first, length));
+		if (c % 4096 != 4095)
+			continue;
+		assert_true(glip__buf_puts(&text, " here"));
+		assert_int_equal(glip_find_phrase(text.data, "HERE", &span, NULL), GLIP_OK);
+		text.length = 0;
+	}
+	glip__buf_free(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_span_tokens),        cmocka_unit_test(test_reference_maps),
-		cmocka_unit_test(test_span_check),         cmocka_unit_test(test_find_phrase),
+		cmocka_unit_test(test_span_tokens),
+		cmocka_unit_test(test_reference_maps),
+		cmocka_unit_test(test_span_check),
+		cmocka_unit_test(test_find_phrase),
 		cmocka_unit_test(test_find_phrase_faults),
+		cmocka_unit_test(test_find_phrase_without_memory),
+		cmocka_unit_test(test_find_phrase_in_everything),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
