@@ -15,7 +15,7 @@ MAKEFLAGS += --no-builtin-rules
 
 VERSION := 0.1.0
 SOVERSION := 0
-ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ARCH := $(if $(filter m32,$(FLAVOR)),i686,$(shell $(CC) -dumpmachine | cut -d- -f1))
 OBJ := build/$(if $(filter gcc,$(notdir $(CC))),,$(notdir $(CC))-)$(FLAVOR)
 # The release flavor of the default compiler is what lands in build/ itself.
 OUT := $(if $(filter build/release,$(OBJ)),build,$(OBJ))
@@ -29,11 +29,18 @@ OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-o
 OPT_tsan := -O1 -g -fsanitize=thread
 OPT_coverage := -O0 -g --coverage
 OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
+# The parsers alone, in 32 bits: SSE so that numbers round as they do elsewhere.
+OPT_m32 := -O1 -g -m32 -msse2 -mfpmath=sse -fsanitize=address,undefined -fno-sanitize-recover=all
 OPT := $(OPT_$(FLAVOR))
+# Files may have more bytes than a 32-bit machine has addresses.
+LARGE_FILES := $(if $(filter i%86 arm%,$(ARCH)),-D_FILE_OFFSET_BITS=64)
 # No contraction: the same sums in every build; fused multiply-adds are written as such.
-CFLAGS_ALL := -std=c11 -D_POSIX_C_SOURCE=200809L -Iinclude -Isrc -fPIC -fvisibility=hidden -fno-math-errno \
+CFLAGS_ALL := -std=c11 -D_POSIX_C_SOURCE=200809L $(LARGE_FILES) -Iinclude -Isrc -fPIC -fvisibility=hidden -fno-math-errno \
 	-ffp-contract=off -pthread -MMD -MP $(WARN) $(OPT) $(CFLAGS)
 LIBS := -lopenblas -lutf8proc -lm -pthread $(LDFLAGS)
+ifeq ($(FLAVOR),m32)
+LIBS := -L$(CURDIR)/build/i386 -Wl,-rpath,$(CURDIR)/build/i386 -lutf8proc -lm -pthread $(LDFLAGS)
+endif
 LINK := $(CC) $(OPT) -pthread
 
 # ---- Sources: every file below src/; kernels only for the architecture they are for --------------------------------
@@ -47,6 +54,11 @@ ifneq ($(ARCH),aarch64)
 LIB_SRC := $(filter-out $(ISA_ARM),$(LIB_SRC))
 endif
 TOOL_SRC := $(sort $(wildcard tools/*.c tools/convert/*.c))
+# The rooms that read foreign bytes: what the 32-bit build has.
+ifeq ($(FLAVOR),m32)
+LIB_SRC := $(filter src/base/% src/tensor/% src/image/% src/tokenizer/%,$(LIB_SRC))
+TOOL_SRC := $(filter tools/convert/%,$(TOOL_SRC))
+endif
 TOOL_LIB_SRC := $(filter-out tools/main.c,$(TOOL_SRC))
 SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
 TEST_SRC := $(sort $(wildcard tests/kernels/test_*.c tests/unit/test_*.c tests/golden/test_*.c tests/robust/test_*.c))
@@ -62,7 +74,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all coverage demo fuzz test check bench install uninstall clean help deps deps-test tests examples format
+.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format
 .SECONDARY:
 
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
@@ -77,6 +89,9 @@ endif
 $(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
 # clang needs many minutes for these unrolled loops under its sanitizers; the AVX2 ones, of the same source, keep them.
 AVX512_fuzz := -fno-sanitize=address,undefined,fuzzer-no-link
+ifeq ($(notdir $(CC)),clang)
+AVX512_asan := -fno-sanitize=address,undefined
+endif
 $(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512 $(AVX512_$(FLAVOR))
 $(OBJ)/tests/%.o: INC := -Itests -Itools
 $(OBJ)/bench/%.o: INC := -Itests
@@ -107,6 +122,11 @@ $(OUT)/libglip_tools.a: $(call obj,$(TOOL_LIB_SRC))
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
 
+$(OUT)/libglip_support.a: $(call obj,$(SUPPORT_SRC))
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)ar rcs $@ $^
+
 $(OUT)/glip: $(OBJ)/tools/main.o $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
@@ -126,7 +146,7 @@ MORE_test_fuzz_replay := $(call obj,$(FUZZ_SRC))
 
 # The folder of a test is part of its object's path, its name is unique.
 define test_program
-$(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(MORE_$(notdir $(basename $(1)))) $(call obj,$(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+$(OUT)/tests/$(notdir $(basename $(1))): $(OBJ)/$(basename $(1)).o $(MORE_$(notdir $(basename $(1)))) $(OUT)/libglip_support.a $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
 	$$(Q)$$(LINK) -o $$@ $$^ $$(WRAP_$(notdir $(basename $(1))):%=-Wl,--wrap=%) -lcmocka $$(LIBS)
@@ -146,6 +166,33 @@ test: deps-test
 	@$(MAKE) --no-print-directory all tests
 	@scripts/run-tests $(OUT)
 
+# The programs of some tests; those of what reads foreign bytes need neither a model nor BLAS.
+programs = $(patsubst %,$(1)/tests/%,$(2))
+tests_of = $(foreach folder,$(1),$(notdir $(basename $(wildcard tests/$(folder)/test_*.c))))
+PARSER_TESTS := test_alloc test_weights test_malformed_gguf test_malformed_pth test_convert_pickle test_convert_readers \
+	test_image_decode test_wordpiece test_noun_phrases test_spans test_class_captions
+
+# In 32 bits, under gcc's sanitizers; the two libraries that this takes are unpacked in build/i386.
+test-m32: deps-test
+	@scripts/i386-libs build/i386
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=m32 $(call programs,build/m32,$(PARSER_TESTS))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/run-tests build/m32 $(PARSER_TESTS)
+
+# One case in 37 of the long series: valgrind is some thirty times slower.
+test-memcheck: deps-test
+	@$(MAKE) --no-print-directory $(call programs,$(OUT),$(PARSER_TESTS))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),37) TEST_TOOL="valgrind -q --error-exitcode=99 --leak-check=full" \
+		scripts/run-tests $(OUT) $(PARSER_TESTS)
+
+# Without assertions.
+test-ndebug: deps-test
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=ndebug $(call programs,build/ndebug,$(call tests_of,unit golden robust))
+	@scripts/run-tests build/ndebug $(call tests_of,unit golden robust)
+
+test-clang-asan: deps-test
+	@$(MAKE) --no-print-directory CC=clang FLAVOR=asan $(call programs,build/clang-asan,$(call tests_of,unit robust))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) TEST_TIMEOUT=900 scripts/run-tests build/clang-asan $(call tests_of,unit robust)
+
 # ---- Fuzzing: libFuzzer, so clang; each target for FUZZ_SECONDS, its finds in build/fuzz/TARGET ------------------------
 FUZZ_TARGETS ?= gguf model checkpoint convert pickle json image wordpiece tagger phrases ground
 FUZZ_SECONDS ?= 60
@@ -161,21 +208,23 @@ $(OBJ)/fuzz/entry_%.o: fuzz/entry.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(INC) -DFUZZ_TARGET=fuzz_$* -c $< -o $@
 
-$(FUZZ_OUT)/fuzz_%: $(OBJ)/fuzz/entry_%.o $(call obj,$(FUZZ_SRC) $(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+$(FUZZ_OUT)/fuzz_%: $(OBJ)/fuzz/entry_%.o $(call obj,$(FUZZ_SRC)) $(OUT)/libglip_support.a $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) -g -pthread -fsanitize=address,undefined,fuzzer -o $@ $^ -lcmocka $(LIBS)
 
-$(FUZZ_OUT)/make_seeds: $(call obj,fuzz/make_seeds.c $(FUZZ_SRC) $(SUPPORT_SRC)) $(OUT)/libglip_tools.a $(OUT)/libglip.a
+$(FUZZ_OUT)/make_seeds: $(call obj,fuzz/make_seeds.c $(FUZZ_SRC)) $(OUT)/libglip_support.a $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) -g -pthread -fsanitize=address,undefined -o $@ $^ -lcmocka $(LIBS)
 endif
 
 # How much of the parsers their tests run through.
+COVERAGE_TESTS := $(PARSER_TESTS) test_convert_model test_malformed test_alloc_failures test_io_failures test_fuzz_replay
+
 coverage: deps-test
-	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage tests
-	@scripts/coverage build/coverage
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage $(call programs,build/coverage,$(COVERAGE_TESTS))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/coverage build/coverage $(COVERAGE_TESTS)
 
 # ---- Dependencies: installed with apt where possible, named where not ------------------------------------------------
 deps:
@@ -240,6 +289,8 @@ help:
 		'make bench      timings of kernels and of the whole model' \
 		'make fuzz       each fuzz target for FUZZ_SECONDS (60), with clang' \
 		'make coverage   how much of the parsers the tests run through' \
+		'make test-m32 | test-memcheck | test-ndebug | test-clang-asan' \
+		'                the parsers in 32 bits and under valgrind, tests without assertions and under clang'"'"'s sanitizers' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
 		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'
 
