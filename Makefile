@@ -181,7 +181,7 @@ test-m32: deps-test
 # One case in 37 of the long series: valgrind is some thirty times slower.
 test-memcheck: deps-test
 	@$(MAKE) --no-print-directory $(call programs,$(OUT),$(PARSER_TESTS))
-	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),37) TEST_TOOL="valgrind -q --error-exitcode=99 --leak-check=full" \
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),37) TEST_TIMEOUT=900 TEST_TOOL="valgrind -q --error-exitcode=99 --leak-check=full" \
 		scripts/run-tests $(OUT) $(PARSER_TESTS)
 
 # Without assertions.
