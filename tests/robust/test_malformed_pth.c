@@ -225,7 +225,7 @@ static void expect_zip(struct world *w, const struct member *members, size_t cou
 	glip__buf_free(&b);
 }
 
-/* ---- State dicts --------------------------------------------------------------------------------------------------- */
+/* ---- State dicts ------------------------------------------------------------------------------------------------- */
 
 #define NAME_101 "a123456789b123456789c123456789d123456789e123456789f123456789g123456789h123456789i123456789j1234567890"
 /* A global. */
@@ -436,7 +436,7 @@ static void test_legacy(void **state)
 	damage_summary(&w->damage, "old format", 15);
 }
 
-/* ---- Every flipped bit -------------------------------------------------------------------------------------------- */
+/* ---- Every flipped bit ------------------------------------------------------------------------------------------- */
 
 /* Every `step`-th bit. */
 static void flip(struct world *w, const char *name, const uint8_t *data, size_t size, size_t step)
