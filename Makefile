@@ -194,14 +194,20 @@ test-clang-asan: deps-test
 	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) TEST_TIMEOUT=900 scripts/run-tests build/clang-asan $(call tests_of,unit robust)
 
 # ---- Fuzzing: libFuzzer, so clang; each target for FUZZ_SECONDS, its finds in build/fuzz/TARGET ------------------------
+# What the runs did stands in build/fuzz/table.txt. With FUZZ_TABLE=FILE a run that was stopped goes on where it was: the
+# targets that stand there are done.
 FUZZ_TARGETS ?= gguf model checkpoint convert pickle json image wordpiece tagger phrases ground
 FUZZ_SECONDS ?= 60
-FUZZ_FLAGS ?= -timeout=10 -rss_limit_mb=1024 -print_final_stats=1
+FUZZ_FLAGS ?= -timeout=10 -rss_limit_mb=1024
+FUZZ_JOBS ?= 1
+FUZZ_TABLE ?=
 FUZZ_OUT := build/fuzz
 
 fuzz: deps-test
 	@$(MAKE) --no-print-directory CC=clang FLAVOR=fuzz $(FUZZ_TARGETS:%=$(FUZZ_OUT)/fuzz_%) $(FUZZ_OUT)/make_seeds
-	@for t in $(FUZZ_TARGETS); do scripts/fuzz $(FUZZ_OUT) $$t $(FUZZ_SECONDS) $(FUZZ_FLAGS) || exit 1; done
+	@$(if $(FUZZ_TABLE),,rm -f $(FUZZ_OUT)/table.txt)
+	@printf '%s\n' $(FUZZ_TARGETS) | xargs -P $(FUZZ_JOBS) -I{} scripts/fuzz $(FUZZ_OUT) {} $(FUZZ_SECONDS) \
+		$(or $(FUZZ_TABLE),$(FUZZ_OUT)/table.txt) $(FUZZ_FLAGS)
 
 ifeq ($(FLAVOR),fuzz)
 $(OBJ)/fuzz/entry_%.o: fuzz/entry.c
