@@ -21,15 +21,6 @@ struct feed_task {
 	struct worker_scratch scratch;
 };
 
-static void multiply(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                     size_t lda, float *scratch)
-{
-	if (k->narrow)
-		glip__multiply_narrow(k, p, row, rows, a, lda, scratch);
-	else
-		glip__multiply_native(k, p, row, rows, a, lda);
-}
-
 static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 {
 	const struct feed_task *t = context;
@@ -47,8 +38,8 @@ static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 		for (size_t i = 0; i < rows; i++)
 			t->kernels->layer_norm(f->x + (row + i) * c, c, f->norm_weight, f->norm_bias, f->norm_eps,
 			                       normed + i * t->normed_ld);
-		multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
-		multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
+		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
+		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
 	}
 }
 
@@ -87,10 +78,8 @@ static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
 	TRY(glip__product_of(ops, &up, &t.up));
 	TRY(glip__product_of(ops, &down, &t.down));
 	ops->multiply_adds += 2 * (double)f->rows * (double)f->hidden * (double)f->channels;
-	TRY(glip__is_narrow(ops, &t.up) ? glip__pack_narrow(ops, &t.up, &t.packed_up)
-	                                : glip__pack_native(ops, &t.up, &t.packed_up));
-	TRY(glip__is_narrow(ops, &t.down) ? glip__pack_narrow(ops, &t.down, &t.packed_down)
-	                                  : glip__pack_native(ops, &t.down, &t.packed_down));
+	TRY(glip__pack(ops, &t.up, &t.packed_up));
+	TRY(glip__pack(ops, &t.down, &t.packed_down));
 	/* Not a multiple of 4 KiB, where rows would share their sets of the first-level cache. */
 	t.normed_ld = glip__round_up(t.up.k, 16) + 16;
 	t.hidden_ld = glip__round_up(t.up.n, 16) + 16;

@@ -16,11 +16,25 @@ struct packed {
 enum glip_status glip__pack_native(struct ops *ops, const struct product *p, struct packed *out);
 enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, struct packed *out);
 
-/* Rows [row, row + rows) of p's result from left rows at a, whose first is row `row`: p's own left matrix is not read.
- * p may be a copy with another left matrix and another place for C. scratch: rows * row_floats. */
 void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
                            size_t lda);
 void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
                            size_t lda, float *scratch);
+
+static inline enum glip_status glip__pack(struct ops *ops, const struct product *p, struct packed *out)
+{
+	return glip__is_narrow(ops, p) ? glip__pack_narrow(ops, p, out) : glip__pack_native(ops, p, out);
+}
+
+/* Rows [row, row + rows) of p's result from left rows at a, whose first is row `row`: p's own left matrix is not read.
+ * p may be a copy with another place for C. scratch: rows * row_floats. */
+static inline void glip__multiply(const struct packed *k, const struct product *p, size_t row, size_t rows,
+                                  const float *a, size_t lda, float *scratch)
+{
+	if (k->narrow)
+		glip__multiply_narrow(k, p, row, rows, a, lda, scratch);
+	else
+		glip__multiply_native(k, p, row, rows, a, lda);
+}
 
 #endif

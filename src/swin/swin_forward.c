@@ -1,12 +1,12 @@
-#include <math.h>
 #include <string.h>
 
 #include "ops/feed_forward.h"
+#include "ops/window_attention.h"
 #include "swin/swin.h"
 #include "swin/windows.h"
 
-/* Rows that go through a block's products at a time: enough for packing the weights and starting the threads to cost
- * little beside them, few enough to bound the widest scratch (4C columns). */
+/* CHUNK_ROWS: rows that are embedded or merged at a time: enough for packing the weights and starting the threads to
+ * cost little beside them, few enough to bound the scratch. */
 enum { CHUNK_ROWS = 8192, PATCH = 4, MLP_RATIO = 4 };
 
 static const float norm_eps = 1e-5f;
@@ -79,96 +79,39 @@ static enum glip_status make_tables(struct ops *ops, int height, int width, int 
 	return GLIP_OK;
 }
 
-/* What attention works with, per block: bias [heads, n, n], and for a chunk of `rows` positions in window order index
- * [rows], normed [rows, C] and qkv [rows, 3C]. */
-struct attention_scratch {
-	float *bias, *normed, *qkv;
-	int32_t *index;
-};
-
-/* x[window rows] += proj(attention(qkv(norm(x)))) for bands [first, first + count). Every row of the map is shown by
- * one window, so the result can replace x at once. */
-static enum glip_status attend_bands(const struct swin_stage *stage, const struct swin_block *k, struct ops *ops,
-                                     const struct stage_tables *t, int shifted, int first, int count,
-                                     const struct attention_scratch *s, float *x)
-{
-	const struct window_grid *grid = &t->grid[shifted];
-	int64_t c = stage->channels, width = grid->width, tokens = (int64_t)grid->window * grid->window;
-	int64_t windows = (int64_t)count * grid->across, rows = windows * tokens;
-	int64_t skip = (int64_t)first * grid->across * tokens;
-	const int32_t *map_rows = t->rows[shifted] + skip;
-	struct window_span span = glip__window_span(grid, first, count);
-	int64_t begin = span.begin * width, run = span.run * width;
-
-	TRY(glip__layer_norm(ops, x + begin * c, run, c, k->norm1_weight, k->norm1_bias, norm_eps, s->normed));
-	if (span.wrapped > 0)
-		TRY(glip__layer_norm(ops, x, span.wrapped * width, c, k->norm1_weight, k->norm1_bias, norm_eps,
-		                     s->normed + run * c));
-	for (int64_t r = 0; r < rows; r++)
-		s->index[r] = map_rows[r] < 0 ? -1 : (int32_t)(map_rows[r] >= begin ? map_rows[r] - begin : map_rows[r] + run);
-	/* WATCH: padding comes after the norm: its rows are zeros here, so that their q, k, v are the biases, and they take
-	 * part in the attention as keys. */
-	struct gemm qkv = {
-		.m = rows,
-		.n = 3 * c,
-		.k = c,
-		.a = {.data = s->normed, .ld = c, .index = s->index, .taps = 1},
-		.b = k->qkv,
-		.bias = k->qkv_bias,
-		.c = s->qkv,
-	};
-	TRY(glip__gemm(ops, &qkv));
-	int head_dim = stage->channels / stage->heads;
-	struct attention attention = {
-		.batch = windows,
-		.tokens = tokens,
-		.heads = stage->heads,
-		.head_dim = head_dim,
-		.q = s->qkv,
-		.k = s->qkv + c,
-		.v = s->qkv + 2 * c,
-		.ld = 3 * c,
-		.out = s->normed,
-		.ld_out = c,
-		.scale = 1.0f / sqrtf((float)head_dim),
-		.bias = s->bias,
-		/* WATCH: only shifted blocks mask. A window of one position has nothing to shift. */
-		.region = grid->shift > 0 ? t->regions + skip : NULL,
-	};
-	TRY(glip__attention(ops, &attention));
-	struct gemm proj = {
-		.m = rows,
-		.n = c,
-		.k = c,
-		.a = {.data = s->normed, .ld = c},
-		.b = k->proj,
-		.bias = k->proj_bias,
-		.residual = x,
-		.c = x,
-		.c_index = map_rows,
-	};
-	return glip__gemm(ops, &proj);
-}
-
+/* x += proj(attention(qkv(norm(x)))), window by window */
 static enum glip_status attend(const struct swin *m, const struct swin_stage *stage, const struct swin_block *k,
                                struct ops *ops, const struct stage_tables *t, int shifted, float *x)
 {
 	const struct window_grid *grid = &t->grid[shifted];
-	int64_t tokens = (int64_t)m->window * m->window, band_rows = tokens * grid->across;
-	int step = (int)min64(grid->bands, band_rows < CHUNK_ROWS ? CHUNK_ROWS / band_rows : 1);
-	size_t rows = (size_t)(step * band_rows), c = (size_t)stage->channels;
-	struct attention_scratch s;
+	size_t tokens = (size_t)m->window * (size_t)m->window;
+	float *bias = glip__ops_floats(ops, (size_t)stage->heads * tokens * tokens);
 
-	s.bias = glip__ops_floats(ops, (size_t)stage->heads * (size_t)tokens * (size_t)tokens);
-	s.index = glip__ops_alloc(ops, rows, sizeof *s.index);
-	s.normed = glip__ops_alloc(ops, rows, c * sizeof(float));
-	s.qkv = glip__ops_alloc(ops, rows, 3 * c * sizeof(float));
-	if (s.bias == NULL || s.index == NULL || s.normed == NULL || s.qkv == NULL)
+	if (bias == NULL)
 		return GLIP_ERR_NOMEM;
-	glip__window_bias(k->bias_table, m->window, stage->heads, s.bias);
-	for (int first = 0; first < grid->bands; first += step)
-		TRY(attend_bands(stage, k, ops, t, shifted, first, (int)min64(step, grid->bands - first), &s, x));
-	return GLIP_OK;
+	glip__window_bias(k->bias_table, m->window, stage->heads, bias);
+	/* WATCH: padding comes after the norm: its rows are zeros there, so that their q, k, v are the biases, and they
+	 * take part in the attention as keys. */
+	struct window_attention w = {
+		.windows = (int64_t)grid->bands * grid->across,
+		.tokens = (int64_t)tokens,
+		.map_rows = (int64_t)grid->height * grid->width,
+		.channels = stage->channels,
+		.heads = stage->heads,
+		.rows = t->rows[shifted],
+		/* WATCH: only shifted blocks mask. A window of one position has nothing to shift. */
+		.region = grid->shift > 0 ? t->regions : NULL,
+		.bias = bias,
+		.norm_weight = k->norm1_weight,
+		.norm_bias = k->norm1_bias,
+		.norm_eps = norm_eps,
+		.qkv = k->qkv,
+		.qkv_bias = k->qkv_bias,
+		.proj = k->proj,
+		.proj_bias = k->proj_bias,
+		.x = x,
+	};
+	return glip__window_attention(ops, &w);
 }
 
 /* x += down(gelu(up(norm(x)))) */

@@ -51,21 +51,6 @@ void glip__window_regions(const struct window_grid *g, uint8_t *regions)
 	}
 }
 
-struct window_span glip__window_span(const struct window_grid *g, int first, int count)
-{
-	int padded_height = g->bands * g->window;
-	int begin = first * g->window + g->shift, end = (first + count) * g->window + g->shift;
-	int wrapped = end > padded_height ? end - padded_height : 0;
-
-	if (begin > g->height)
-		begin = g->height;
-	if (end > g->height)
-		end = g->height;
-	if (wrapped > g->height)
-		wrapped = g->height;
-	return (struct window_span){.begin = begin, .run = end - begin, .wrapped = wrapped};
-}
-
 void glip__window_bias(const float *table, int window, int heads, float *out)
 {
 	int n = window * window, side = 2 * window - 1;

@@ -22,14 +22,6 @@ void glip__window_rows(const struct window_grid *g, int32_t *rows);
  * where their region is the same. Only for a shifted grid. */
 void glip__window_regions(const struct window_grid *g, uint8_t *regions);
 
-/* The map rows (as y coordinates) that bands [first, first + count) show: [begin, begin + run) and, where the shift
- * wraps around, also [0, wrapped). */
-struct window_span {
-	int begin, run, wrapped;
-};
-
-struct window_span glip__window_span(const struct window_grid *g, int first, int count);
-
 /* out [heads, n, n] with n = window^2: the learned bias between query i and key j, from table
  * [(2 window - 1)^2, heads]. */
 void glip__window_bias(const float *table, int window, int heads, float *out);
