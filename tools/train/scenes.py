@@ -226,8 +226,15 @@ def describe_loosely(rng, o):
     return describe(rng, o)
 
 
-def negative(rng, present):
-    """A phrase of training's world, near one of `present` half of the time."""
+def negative(rng, present, confused=None):
+    """A phrase of training's world, near one of `present` half of the time, or what the model takes one of them for.
+
+    confused: {class as a phrase: classes}, or None.
+    """
+    if confused and present and rng.random() < 0.4:
+        p = rng.choice(confused.get(rng.choice(present), (None,)))
+        if p:
+            return describe(rng, Obj(thing=p.thing)) if p.thing is not None else p
     if present and rng.random() < 0.5:
         p = rng.choice(present)
         if p.thing is None:
@@ -263,10 +270,10 @@ def join_classes(phrases, objects):
     return Caption(text, labels)
 
 
-def class_list(rng, objects, least=4, most=16):
+def class_list(rng, objects, least=4, most=16, confused=None):
     """Positives and negatives, shuffled; now and then few positives or none."""
     total = rng.randint(least, most)
-    share = rng.choice((0, 0.15, 0.4, 0.75, 0.75))
+    share = rng.choice((0, 0, 0.2, 0.4, 0.6, 0.75))
     chosen, meanings = [], set()
 
     def add(p):
@@ -281,7 +288,7 @@ def class_list(rng, objects, least=4, most=16):
     for _ in range(4 * total):
         if len(chosen) >= total:
             break
-        p = negative(rng, present)
+        p = negative(rng, present, confused)
         if not any(p.matches(o) for o in objects):
             add(p)
     rng.shuffle(chosen)
@@ -360,7 +367,7 @@ def retold(rng, objects, told):
 
 # ---------------------------------------------------------------------------------------- samples
 
-def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists=0.15, crowd=1.0):
+def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists=0.15, crowd=1.0, confused=None):
     """(scene, caption) as training sees them."""
     r = rng.random()
     if r < relations:
@@ -368,12 +375,12 @@ def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists
         if found:
             s, told = found
             return s, relation_sentence(rng, s.objects, retold(rng, s.objects, told))
-    s = scene(rng, width, height, crowd=crowd, composed=0.2)
+    s = scene(rng, width, height, crowd=crowd, composed=0.25)
     if r < relations + sentences:
         return s, sentence(rng, s.objects)
     if rng.random() < long_lists:
-        return s, class_list(rng, s.objects, 13, 40)
-    return s, class_list(rng, s.objects)
+        return s, class_list(rng, s.objects, 13, 40, confused)
+    return s, class_list(rng, s.objects, confused=confused)
 
 
 def sheet(samples, columns=4):

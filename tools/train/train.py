@@ -63,8 +63,10 @@ class Bridge(torch.nn.Module):
         self.toward_scale = torch.nn.Parameter(torch.tensor(math.log(8.0)))
         self.beside = torch.nn.Parameter(torch.randn(len(RELATIONS), config.channels, config.hidden) * 0.02)
         self.beside_bias = torch.nn.Parameter(torch.full((len(RELATIONS),), -2.0))
+        self.classes = all_classes(held_out=False)
+        self.confused = {}                                # class -> those it was taken for lately
         self.index, self.names = {}, []                  # class -> number, number -> token rows of its names
-        for i, p in enumerate(all_classes(held_out=False)):
+        for i, p in enumerate(self.classes):
             self.index[p] = i
             texts = THINGS[p.thing].names if p.thing is not None else (p.text,)
             self.names.append([encoder.vocabulary.rows(encoder.wordpiece(t)[0]) for t in texts])
@@ -128,8 +130,16 @@ class Bridge(torch.nn.Module):
                 text = layer(text, mask)
         e = F.normalize(text, dim=-1, eps=1e-12)
         t = (head.dot_product_projection_text(e / 2) / head.log_scale.exp() * share).sum(1)
-        late = F.cross_entropy(features(trace["tower"][-1][0]) @ t.t() + (e @ head.bias_lang * share[..., 0]).sum(1), target)
+        score = features(trace["tower"][-1][0]) @ t.t() + (e @ head.bias_lang * share[..., 0]).sum(1)
+        late = F.cross_entropy(score, target)
+        self.remember(classes, wanted, score.detach().scatter(1, target[:, None], -math.inf), rng)
         return early, beside, late
+
+    def remember(self, classes, wanted, score, rng):
+        """Notes the wrong classes with the highest scores (P, K) for some of the positives: negatives worth asking."""
+        for p in rng.sample(range(len(wanted)), min(24, len(wanted))):
+            taken_for = self.confused.setdefault(self.classes[wanted[p]], collections.deque(maxlen=12))
+            taken_for.extend(self.classes[classes[k]] for k in score[p].topk(3)[1].tolist())
 
     def around(self, trace, samples, tokens):
         """Which of the named things lie to the left, to the right, above, below and next to each object, asked of the features behind the
@@ -295,7 +305,7 @@ def worker(rank, a, model, bridge, average, shared):
         else:
             width, height, mix = curriculum(progress, rng, a.relations)
             count = max(1, round(a.batch * 192 * 192 / (width * height)))
-            image, rows, mask, boxes, owned, samples, tokens = batch(rng, width, height, count, encoder, mix)
+            image, rows, mask, boxes, owned, samples, tokens = batch(rng, width, height, count, encoder, dict(mix, confused=bridge.confused))
             trace = {}
             out = model(image, rows, mask, trace)
             align, box, centre, _ = grounding_loss(out, boxes, owned, mask)
