@@ -4,8 +4,8 @@
 
 #include "ops/ops.h"
 
-/* For every window, over the rows it shows: x += proj(attention(qkv(layer_norm(x)))), in place. A position that shows no
- * row is zeros behind the norm, and takes part as a key. */
+/* For every window, over the rows it shows: x += proj(attention(qkv(layer_norm(x)))), in place. A position that shows
+ * no row is zeros behind the norm, and takes part as a key. */
 struct window_attention {
 	int64_t windows, tokens, map_rows;
 	int channels, heads;
