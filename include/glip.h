@@ -154,6 +154,7 @@ struct glip_model_info {
 	int fusion;          /* 1 where the head fuses image and text, 0 for GLIP-A */
 	uint64_t parameters; /* number of weights */
 	uint64_t file_bytes;
+	int short_side, long_side; /* network pixels that images are read at unless options say otherwise (800, 1333) */
 };
 
 /* Fills *info (set struct_size first). Errors: ARGUMENT. */
@@ -383,8 +384,8 @@ GLIP_API const struct glip_word *glip_phrases_words(const struct glip_phrases *p
 
 struct glip_ground_options {
 	size_t struct_size;
-	int short_side;     /* network pixels of the image's short side; default 800 */
-	int long_side;      /* upper bound of the long side; default 1333; 0: none (the original demo's rule) */
+	int short_side;     /* network pixels of the image's short side; default 0: the model's own (glip_model_info) */
+	int long_side;      /* upper bound of the long side; default -1: the model's; 0: none (the original demo's rule) */
 	float threshold;    /* boxes at or below this score are dropped; default 0.5 */
 	float score_floor;  /* candidates need a label score above this before centerness; default 0.05 */
 	float nms;          /* IoU above which the weaker box of a label is dropped; default 0.6 */

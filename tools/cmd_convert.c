@@ -78,7 +78,8 @@ int cmd_convert(int argc, char **argv)
 	const struct option options[] = {
 		{"set", 0, OPTION_LIST, &sets, "KEY=VALUE",
 	     "what shapes cannot tell, where the model is not an official one:\n"
-	     "swin.heads=A,B,C,D bert.heads=N bert.max_tokens=N fusion.heads=N head.groups=N",
+	     "swin.heads=A,B,C,D bert.heads=N bert.max_tokens=N fusion.heads=N head.groups=N\n"
+	     "input.short_side=N input.long_side=N (network pixels of images; 800 and 1333)",
 	     0, 0, NULL},
 		{"vocab", 0, OPTION_TEXT, &vocab, "FILE", "vocabulary, one token a line (default: that of bert-base-uncased)",
 	     0, 0, NULL},

@@ -9,8 +9,6 @@
 #include "ground.h"
 #include "terminal.h"
 
-enum { BUNDLED_SHORT_SIDE = 320 };
-
 /* What one run holds, from the model to the output. */
 struct run {
 	struct ground_settings settings;
@@ -66,9 +64,10 @@ static enum parse_result parse(struct ground_settings *g, int argc, char **argv)
 		{"label-threshold", 0, OPTION_LIST, &g->label_thresholds, "NAME=S", "the same for one class; may be repeated",
 	     0, 0, NULL},
 		{"short-side", 0, OPTION_INT, &g->short_side, "N",
-	     "network pixels of the short side (default 800;\n320 for the bundled model)", 1, 8192, NULL},
-		{"long-side", 0, OPTION_INT, &g->long_side, "N", "at most so many of the long side (default 1333; 0: no cap)",
-	     0, 32768, NULL},
+	     "network pixels of the short side (default: the model's,\n800 for the official ones)", 1, 8192, NULL},
+		{"long-side", 0, OPTION_INT, &g->long_side, "N",
+	     "at most so many of the long side (default: the model's,\n1333 for the official ones; 0: no cap)", 0, 32768,
+	     NULL},
 		{"nms", 0, OPTION_FLOAT, &g->nms, "IOU",
 	     "drop boxes of a label that overlap a better one by more\n(default 0.6)", 0, 1, NULL},
 		{"max-detections", 0, OPTION_INT, &g->max_detections, "N",
@@ -206,9 +205,6 @@ static bool open_model(struct run *r)
 	char path[4200];
 	const char *file = g->model;
 	if (file == NULL) {
-		/* It was trained on scenes of 192 to 384 pixels and finds nothing at the official models' 800. */
-		if (!g->short_side_given)
-			g->short_side = BUNDLED_SHORT_SIDE;
 		file = bundled_model(path, sizeof path);
 		if (file == NULL) {
 			say("no model: give -m FILE (glip convert makes one from a checkpoint)");
@@ -486,12 +482,7 @@ int cmd_ground(int argc, char **argv)
 	g->short_side = r.options.short_side;
 	g->long_side = r.options.long_side;
 	g->max_detections = r.options.max_detections;
-	const int official_short_side = g->short_side;
-	g->short_side = 0; /* below what may be given */
 	enum parse_result parsed = parse(g, argc, argv);
-	g->short_side_given = g->short_side != 0;
-	if (!g->short_side_given)
-		g->short_side = official_short_side;
 	int status = parsed == PARSE_HELP ? EXIT_GOOD : EXIT_USAGE;
 	if (parsed == PARSE_OK) {
 		interrupt_catch();

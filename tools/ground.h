@@ -18,7 +18,6 @@ struct ground_settings {
 	bool demo_style, merge, whole_caption;
 	int chunk, score_mode;
 	float threshold, nms;
-	bool short_side_given;
 	int short_side, long_side, max_detections, threads, gemm, compute;
 	const char *json, *draw, *dump, *categories, *shard;
 	int format;

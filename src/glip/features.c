@@ -56,7 +56,9 @@ enum glip_status glip__encode_image(struct glip_session *s, const struct glip_im
 	double t0 = glip__clock_ms();
 	TRY(glip__image_check(image, s->ops.err));
 	out->image = (struct image_size){image->width, image->height};
-	TRY(glip__network_size(out->image, o->short_side, o->long_side, &out->network, s->ops.err));
+	int short_side = o->short_side > 0 ? o->short_side : s->model->short_side;
+	int long_side = o->long_side >= 0 ? o->long_side : s->model->long_side;
+	TRY(glip__network_size(out->image, short_side, long_side, &out->network, s->ops.err));
 	struct image_size padded = {(out->network.width + PAD_TO - 1) / PAD_TO * PAD_TO,
 	                            (out->network.height + PAD_TO - 1) / PAD_TO * PAD_TO};
 	/* Each map halves the one before, rounding up: the sizes of the levels are known beforehand, so that their home is

@@ -78,6 +78,13 @@ static enum glip_status bind_head(struct glip_model *m, struct binder *b, struct
 	return GLIP_OK;
 }
 
+/* A number that the file may say. */
+static int optional_int(const struct glip_model *m, struct binder *b, const char *key, int high, int otherwise)
+{
+	int64_t value;
+	return glip__weights_get_int(m->weights, key, &value) ? glip__bind_int(b, key, 1, high) : otherwise;
+}
+
 static enum glip_status bind_blocks(struct glip_model *m, struct binder *b, struct glip_error *err)
 {
 	TRY(glip__swin_bind(&m->swin, b, &m->allocator, err));
@@ -89,6 +96,8 @@ static enum glip_status bind_blocks(struct glip_model *m, struct binder *b, stru
 	TRY(glip__bert_bind(&m->bert, b, &m->allocator, err));
 	m->hidden = m->bert.hidden;
 	m->max_tokens = m->bert.max_tokens;
+	m->short_side = optional_int(m, b, "glip.input.short_side", 8192, 800);
+	m->long_side = optional_int(m, b, "glip.input.long_side", 32768, 1333);
 	glip__weights_get_bool(m->weights, "glip.head.fusion", &m->fusion);
 	return bind_head(m, b, err);
 }
@@ -189,6 +198,8 @@ enum glip_status glip_model_get_info(const struct glip_model *model, struct glip
 		.fusion = model->fusion,
 		.parameters = model->parameters,
 		.file_bytes = glip__weights_file_size(model->weights),
+		.short_side = model->short_side,
+		.long_side = model->long_side,
 	};
 	memcpy(info, &all, all.struct_size);
 	return GLIP_OK;

@@ -38,6 +38,7 @@ struct glip_model {
 	struct matrix prompt_tuning; /* [1000, hidden] added to the text features by position; data NULL: none */
 	bool fusion;
 	int channels, hidden, max_tokens;
+	int short_side, long_side; /* network pixels of an image, where the caller names none */
 	uint64_t parameters;
 	char name[NAME_SIZE];
 };

@@ -6,8 +6,7 @@ void glip_ground_options_init(struct glip_ground_options *options)
 {
 	*options = (struct glip_ground_options){
 		.struct_size = sizeof *options,
-		.short_side = 800,
-		.long_side = 1333,
+		.long_side = -1,
 		.threshold = 0.5f,
 		.score_floor = 0.05f,
 		.nms = 0.6f,
@@ -35,8 +34,8 @@ enum glip_status glip__ground_options(struct glip_ground_options *out, const str
 {
 	glip_ground_options_init(out);
 	TRY(OPTIONS_COPY(out, from, "glip_ground_options", err));
-	TRY(check_int("short_side", out->short_side, 1, 8192, err));
-	TRY(check_int("long_side", out->long_side, 0, 32768, err));
+	TRY(check_int("short_side", out->short_side, 0, 8192, err));
+	TRY(check_int("long_side", out->long_side, -1, 32768, err));
 	TRY(check_unit("threshold", out->threshold, err));
 	TRY(check_unit("score_floor", out->score_floor, err));
 	TRY(check_unit("nms", out->nms, err));

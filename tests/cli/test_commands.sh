@@ -108,6 +108,22 @@ for type in bf16 i8; do
 done
 run info --tensors "$tmp/i8.gguf"
 check "8-bit integers have scales" grep -q "^  f32 .* bert.0.mlp.up.weight.scale\$" "$tmp/out"
+
+# ---- The size that images are read at: the caller's, else the file's, else the official one
+
+# boxes MODEL OPTION...: what is found, without times
+boxes() {
+	run ground -q -m "$1" $pictures/rgb.png --classes cat --threshold 0 --json - "${@:2}"
+	sed 's/.*"detections"://;s/,"timing_ms".*//' "$tmp/out"
+}
+run convert "$tmp/tiny.safetensors" "$tmp/sized.gguf" $settings --set input.short_side=48 --set input.long_side=60
+check "convert with the sizes of images" [ $status -eq 0 ]
+file_sizes=$(boxes "$tmp/sized.gguf")
+check "something is found" [ -n "$file_sizes" ]
+check "the file's sizes" [ "$file_sizes" = "$(boxes "$tmp/tiny.gguf" --short-side 48 --long-side 60)" ]
+check "its long side alone" [ "$(boxes "$tmp/sized.gguf" --short-side 40)" = "$(boxes "$tmp/tiny.gguf" --short-side 40 --long-side 60)" ]
+check "its short side alone" [ "$(boxes "$tmp/sized.gguf" --long-side 0)" = "$(boxes "$tmp/tiny.gguf" --short-side 48 --long-side 0)" ]
+check "a cap that matters" [ "$file_sizes" != "$(boxes "$tmp/sized.gguf" --long-side 0)" ]
 cp "$tmp/tiny.gguf" "$tmp/before.gguf"
 refused "a checkpoint that is missing" 2 "missing.pth" convert "$tmp/missing.pth" "$tmp/tiny.gguf"
 head -c $(($(stat -c %s "$tmp/tiny.safetensors") / 2)) "$tmp/tiny.safetensors" >"$tmp/cut.safetensors"

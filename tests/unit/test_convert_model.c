@@ -545,6 +545,9 @@ static void test_settings(void **state)
 		{{"swin.heads=1,1,2"}, GLIP_ERR_ARGUMENT, "takes four positive numbers"},
 		{{"swin.heads=1,1,2,4"}, GLIP_ERR_ARGUMENT, "relative_position_bias_table of stage 3 is for 2 heads"},
 		{{"bert.heads=2", "bert.max_tokens=9"}, GLIP_ERR_ARGUMENT, "9 tokens do not fit the 8 positions"},
+		{{"bert.heads=2", "input.short_side=8193"}, GLIP_ERR_ARGUMENT, "input.short_side is 8193"},
+		{{"bert.heads=2", "input.long_side=32769"}, GLIP_ERR_ARGUMENT, "input.long_side 32769"},
+		{{"bert.heads=2", "input.long_side=0"}, GLIP_ERR_ARGUMENT, "input.long_side takes a positive number"},
 		{{"bert.heads=2", "swin.heads=1,1,2,2", "head.groups=4"}, GLIP_OK, ""},
 	};
 	struct fixture *f = *state;

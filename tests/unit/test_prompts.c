@@ -427,6 +427,9 @@ static void test_structs_of_other_versions(void **state)
 	assert_int_equal(info.max_tokens, 256);
 	assert_int_equal(info.parameters, 7);
 	assert_int_equal(info.struct_size, offsetof(struct glip_model_info, parameters));
+	info.struct_size = sizeof info;
+	assert_int_equal(glip_model_get_info(w->model, &info), GLIP_OK);
+	assert_true(info.short_side == 800 && info.long_side == 1333);
 	info.struct_size = sizeof info + 1;
 	assert_int_equal(glip_model_get_info(w->model, &info), GLIP_ERR_ARGUMENT);
 	info.struct_size = 0;

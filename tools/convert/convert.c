@@ -301,6 +301,10 @@ static enum glip_status put_metadata(struct conversion *cv)
 	TRY(glip__weights_put_text(w, "general.name", cv->summary->variant));
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		TRY(glip__weights_put_int(w, numbers[i].key, numbers[i].value));
+	if (m->short_side > 0)
+		TRY(glip__weights_put_int(w, "glip.input.short_side", m->short_side));
+	if (m->long_side > 0)
+		TRY(glip__weights_put_int(w, "glip.input.long_side", m->long_side));
 	TRY(glip__weights_put_ints(w, "glip.swin.depths", m->depths, MAP_STAGES));
 	TRY(glip__weights_put_ints(w, "glip.swin.heads", m->heads, MAP_STAGES));
 	TRY(glip__weights_put_bool(w, "glip.head.fusion", m->fusion));

@@ -13,7 +13,8 @@ struct model_sizes {
 	int64_t embed_dim, depths[MAP_STAGES], heads[MAP_STAGES], window;
 	int64_t vocab, positions, hidden, bert_layers, bert_heads, intermediate, max_tokens;
 	int64_t channels, head_layers, fusion_dim, fusion_heads, groups;
-	int64_t prompt; /* rows of the tuned prompt; 0: none */
+	int64_t prompt;                /* rows of the tuned prompt; 0: none */
+	int64_t short_side, long_side; /* of the images in network pixels; 0: not said */
 	bool fusion;
 };
 

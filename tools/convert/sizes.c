@@ -180,6 +180,8 @@ static const struct setting_key setting_keys[] = {
 	{"bert.max_tokens", offsetof(struct model_sizes, max_tokens), 1},
 	{"fusion.heads", offsetof(struct model_sizes, fusion_heads), 1},
 	{"head.groups", offsetof(struct model_sizes, groups), 1},
+	{"input.short_side", offsetof(struct model_sizes, short_side), 1},
+	{"input.long_side", offsetof(struct model_sizes, long_side), 1},
 };
 
 static bool parse_numbers(const char *text, int64_t *out, int count)
@@ -222,7 +224,7 @@ static enum glip_status apply_setting(const char *item, const struct model_sizes
 	}
 	return glip__fail(err, GLIP_ERR_ARGUMENT,
 	                  "--set %s: unknown; there are swin.heads=A,B,C,D, bert.heads=N, "
-	                  "bert.max_tokens=N, fusion.heads=N, head.groups=N",
+	                  "bert.max_tokens=N, fusion.heads=N, head.groups=N, input.short_side=N, input.long_side=N",
 	                  item);
 }
 
@@ -261,6 +263,11 @@ static enum glip_status check_sizes(const char *path, const struct model_sizes *
 	if (m->channels % 4 != 0)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: the head has %" PRId64 " channels, no multiple of 4", path,
 		                  m->channels);
+	if (m->short_side > 8192 || m->long_side > 32768)
+		return glip__fail(err, GLIP_ERR_ARGUMENT,
+		                  "%s: input.short_side is %" PRId64 " and input.long_side %" PRId64
+		                  ", of at most 8192 and 32768 pixels",
+		                  path, m->short_side, m->long_side);
 	if (m->bert_layers < 1)
 		return glip__fail(err, GLIP_ERR_MODEL, "%s: the text encoder has no layers", path);
 	return GLIP_OK;

@@ -15,7 +15,7 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 mkdir -p "$report"
 "$python" "$train/export.py" "$run/checkpoint.pth" "$run/demo.pth"
 "$glip" convert "$run/demo.pth" "$model" --type bf16 --name "GLIP demo" \
-	--set swin.heads=1,2,4,8 --set bert.heads=4 --set fusion.heads=4
+	--set swin.heads=1,2,4,8 --set bert.heads=4 --set fusion.heads=4 --set input.short_side=320
 cp "$run/log.jsonl" "$report/log.jsonl"
 "$python" "$train/curve.py" "$run/log.jsonl" "$report/curve.png"
 "$python" "$train/scenes.py" "$report/samples.jpg" --seed 7
