@@ -27,8 +27,8 @@ bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct
 bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits);
 
 /* ---- bench_model.c ---- */
-/* A pass in each precision; time to load; a pass by stage; what kept prompts and features save; memory; over numbers of threads, image sizes and
- * numbers of classes. */
+/* A pass in each precision; time to load; a pass by stage; what kept prompts and features save; memory; over numbers of
+ * threads, image sizes and numbers of classes. */
 bool bench_compute(struct bench_report *r, const struct bench_settings *settings);
 bool bench_load(struct bench_report *r, const struct bench_settings *settings);
 bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits);

@@ -1,6 +1,6 @@
 /* Matrix products on narrower numbers: right rows are narrowed and packed, weights once for the model, others for each
- * product; left rows a block at a time into a worker's buffer. Otherwise as gemm_native.c: every panel is multiplied with the whole block, and the bits of C
- * depend neither on blocks nor on threads. */
+ * product; left rows a block at a time into a worker's buffer. Otherwise as gemm_native.c: every panel is multiplied
+ * with the whole block, and the bits of C depend neither on blocks nor on threads. */
 #include <stdalign.h>
 
 #include "ops/narrow.h"

@@ -1,14 +1,14 @@
-/* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or 16-bit values, or four 8-bit ones, called
- * a group. What is narrowed is a stretch of a row, left or right, into a head and its groups; a row longer than that is
- * several stretches, one after the other, each with its own head:
+/* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or 16-bit values, or four 8-bit ones,
+ * called a group. What is narrowed is a stretch of a row, left or right, into a head and its groups; a row longer than
+ * that is several stretches, one after the other, each with its own head:
  *
  *   stretch [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the groups
  *
  *   bfloat16   rounded to nearest even; the head is unused
- *   16 bits    x = factor * q with the largest q that keep the L2 norm of the stretch within NARROW_I16_NORM: no product
- *              of two stretches, nor a part of one, can then leave an int32 (Cauchy-Schwarz)
- *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the stretch's range with 0 in it is covered and 0 is
- *              exact; right: x = factor * q, q -127..127, head[1] the sum of q
+ *   16 bits    x = factor * q with the largest q that keep the L2 norm of the stretch within NARROW_I16_NORM: no
+ *              product of two stretches, nor a part of one, can then leave an int32 (Cauchy-Schwarz)
+ *   8 bits     left: x = factor * (q - head[1]), q 0..255, so that the stretch's range with 0 in it is covered and 0
+ *              is exact; right: x = factor * q, q -127..127, head[1] the sum of q
  *
  * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
@@ -37,7 +37,8 @@ struct narrow_kernels {
 	void (*left_row)(const float *x, size_t k, uint32_t *row);
 	void (*right_row)(const float *x, size_t k, uint32_t *row);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
-	 * i < rows <= mr, j < cols <= nr, `groups` of them in all stretches together; bias NULL: none. An element has the same bits in whatever tile it is computed. */
+	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together; bias NULL: none. An element has the same
+	 * bits in whatever tile it is computed. */
 	void (*tile)(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
 	             size_t ldc, int rows, int cols);
 };

@@ -1,6 +1,6 @@
-/* A tile of products of narrow rows on AVX-512, included with these: STRETCH_GROUPS, the groups of a full stretch; sums,
- * the type of a vector of sums; zero_sums(); add_group(sums, left group in every lane, right groups); and finished(sums,
- * left head, panel heads of the columns), which makes floats of them. Contract: ops/narrow.h. */
+/* A tile of products of narrow rows on AVX-512, included with these: STRETCH_GROUPS, the groups of a full stretch;
+ * sums, the type of a vector of sums; zero_sums(); add_group(sums, left group in every lane, right groups); and
+ * finished(sums, left head, panel heads of the columns), which makes floats of them. Contract: ops/narrow.h. */
 #include <stdalign.h>
 #include <stdbool.h>
 
