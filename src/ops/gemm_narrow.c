@@ -7,8 +7,8 @@
 #include "ops/packed.h"
 
 enum {
-	BLOCK_BYTES = 384 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
-	BLOCK_ROWS = 96,
+	BLOCK_BYTES = 600 * 1024, /* of left rows: with a panel this leaves a second-level cache of 1 MiB some room */
+	BLOCK_ROWS = 144,
 	PIECES = 16 /* wanted at least, so that workers of unequal speed finish together */
 };
 

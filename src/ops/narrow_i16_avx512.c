@@ -47,10 +47,11 @@ static void narrow_row(const float *x, size_t k, uint32_t *row)
 	row += NARROW_HEAD;
 	__m512 scale = _mm512_set1_ps(inverse);
 	for (size_t p = 0; p < k; p += V, row += V / 2) {
-		__m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(load_values(x + p, k - p), scale));
-		size_t groups = (k - p + 1) / 2;
-		_mm256_mask_storeu_epi32(row, (__mmask8)(groups >= V / 2 ? 0xff : (1u << groups) - 1),
-		                         _mm512_cvtsepi32_epi16(q));
+		__m256i q = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(_mm512_mul_ps(load_values(x + p, k - p), scale)));
+		if (k - p >= V)
+			_mm256_storeu_si256((__m256i *)(void *)row, q);
+		else
+			_mm256_mask_storeu_epi32(row, (__mmask8)((1u << (k - p + 1) / 2) - 1), q);
 	}
 }
 

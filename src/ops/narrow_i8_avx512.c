@@ -41,7 +41,10 @@ _Static_assert((int)NARROW_COLUMNS == (int)NR, "the second row of a panel's head
 /* Stores 16 bytes, of which n are there, as whole groups. */
 INLINE void store_bytes(uint32_t *row, __m128i bytes, size_t n)
 {
-	_mm_mask_storeu_epi32(row, (__mmask8)(n >= V ? 0xf : (1u << (n + 3) / 4) - 1), bytes);
+	if (n >= V)
+		_mm_storeu_si128((__m128i *)(void *)row, bytes);
+	else
+		_mm_mask_storeu_epi32(row, (__mmask8)((1u << (n + 3) / 4) - 1), bytes);
 }
 
 static void left_row(const float *x, size_t k, uint32_t *row)

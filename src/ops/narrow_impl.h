@@ -117,5 +117,5 @@ static void tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *p
 /* The n <= V values at x, zeros behind them. */
 INLINE __m512 load_values(const float *x, size_t n)
 {
-	return _mm512_maskz_loadu_ps((__mmask16)(n >= V ? 0xffff : (1u << n) - 1), x);
+	return n >= V ? _mm512_loadu_ps(x) : _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x);
 }
