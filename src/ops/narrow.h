@@ -22,7 +22,7 @@
 enum {
 	NARROW_HEAD = 2,
 	NARROW_MAX_K = 65536,     /* longest row: the sums of 8-bit products fit an int32 */
-	NARROW_I16_STRETCH = 384, /* shorter is more exact: the norm is shared by fewer values */
+	NARROW_I16_STRETCH = 256, /* shorter is more exact: the norm is shared by fewer values */
 	NARROW_I16_MOST = 32767,
 	NARROW_I16_NORM = 46340 /* squared within an int32 */
 };
