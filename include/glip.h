@@ -178,14 +178,14 @@ typedef int (*glip_progress_fn)(void *user, float fraction);
 enum glip_gemm { GLIP_GEMM_AUTO = 0, GLIP_GEMM_NATIVE = 1, GLIP_GEMM_BLAS = 2 };
 
 /* The numbers that large matrix products of a pass are made with. Sums are float32 or int32, everything else is float32
- * throughout: norms, softmax, attention, activations, and the layers that the network ends in. Weights are converted on
- * the fly, whatever the file holds. */
+ * throughout: norms, softmax, attention, activations, and the layers that the network ends in. Weights are converted at
+ * their first use, whatever the file holds, and kept with the model in that form, once for each kind in use. */
 enum glip_compute {
 	GLIP_COMPUTE_AUTO = 0, /* F32 */
 	GLIP_COMPUTE_F32 = 1,
 	GLIP_COMPUTE_BF16 = 2, /* bfloat16: 8 bits of mantissa */
 	GLIP_COMPUTE_I8 = 3,   /* 8-bit integers: weights scaled per output channel, activations per position */
-	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled likewise: as fast as BF16 and several times more exact */
+	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: as fast as BF16, ten times more exact */
 };
 
 struct glip_session_options {
@@ -208,7 +208,7 @@ enum glip_cpu_flags {
 	GLIP_CPU_AVX512 = 1u << 2, /* F, BW, DQ, VL */
 	GLIP_CPU_NEON = 1u << 3,
 	GLIP_CPU_AVX512_BF16 = 1u << 4, /* beside AVX512: products of bfloat16 */
-	GLIP_CPU_AVX512_VNNI = 1u << 5  /* beside AVX512: products of 8-bit integers */
+	GLIP_CPU_AVX512_VNNI = 1u << 5  /* beside AVX512: products of 8-bit and 16-bit integers */
 };
 
 /* The instruction sets of this machine that the library has kernels for. */
