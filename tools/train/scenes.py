@@ -220,9 +220,12 @@ def describe(rng, o, detail=None):
 
 
 def describe_loosely(rng, o):
-    """describe(), now and then by the colour alone ("red shape"): of lists, so that colour and shape are learned apart."""
+    """describe(), now and then by the colour alone ("red shape") or another part of a composed name: of lists, so that the parts
+    are learned apart."""
     if o.shape and rng.random() < 0.2:
         return Phrase(colour=o.colour)
+    if o.thing is not None and THINGS[o.thing].composed and rng.random() < 0.4:
+        return Phrase(part=rng.choice([p for p in THINGS[o.thing].parts if p not in COLOURS]))
     return describe(rng, o)
 
 
@@ -248,7 +251,8 @@ def negative(rng, present, confused=None):
                 return Phrase(shape=p.shape, colour=p.colour, size=SIZES[p.size == "small"], pattern=p.pattern)
             return Phrase(shape=p.shape, colour=p.colour, size=p.size, pattern=rng.choice(PATTERNS))
         if THINGS[p.thing].composed:
-            return Phrase(thing=rng.choice(COMPOSED))
+            other = rng.choice(COMPOSED)
+            return describe_loosely(rng, Obj(thing=other))
     if rng.random() < 0.6:
         return describe(rng, Obj(thing=rng.choice(SEEN_THINGS)))
     colour, shape = random_pair(rng)
@@ -375,7 +379,7 @@ def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists
         if found:
             s, told = found
             return s, relation_sentence(rng, s.objects, retold(rng, s.objects, told))
-    s = scene(rng, width, height, crowd=crowd, composed=0.25)
+    s = scene(rng, width, height, crowd=crowd, composed=0.35)
     if r < relations + sentences:
         return s, sentence(rng, s.objects)
     if rng.random() < long_lists:

@@ -39,6 +39,11 @@ class Thing:
     held_out: bool
     least: int               # smallest longest side, pixels
 
+    @property
+    def parts(self):
+        """The words a composed name is made of: "red", "heart"; "woman", "police officer"."""
+        return self.names[0].split(" ", 1) if self.composed else ()
+
 
 def load_things(path=os.path.join(HERE, "things.txt")):
     out = []
@@ -65,9 +70,12 @@ class Phrase:
     colour: Optional[str] = None
     size: Optional[str] = None
     pattern: Optional[str] = None
+    part: Optional[str] = None           # of composed things: whatever has this in its name
 
     @property
     def text(self):
+        if self.part:
+            return self.part
         if self.thing is not None:
             return THINGS[self.thing].names[self.name]
         return " ".join(w for w in (self.size, self.pattern, self.colour, self.shape or "shape") if w)
@@ -82,13 +90,15 @@ class Phrase:
     @property
     def meaning(self):
         """What two phrases share that always match the same objects."""
-        return (self.thing, self.shape, self.colour, self.size, self.pattern)
+        return (self.thing, self.shape, self.colour, self.size, self.pattern, self.part)
 
     @property
     def held_out(self):
         return THINGS[self.thing].held_out if self.thing is not None else (self.colour, self.shape) in HELD_OUT_PAIRS
 
     def matches(self, o):
+        if self.part:
+            return o.thing is not None and self.part in THINGS[o.thing].parts
         if self.thing is not None:
             return self.thing == o.thing
         return (o.thing is None and self.shape in (None, o.shape) and self.colour in (None, o.colour) and self.size in (None, o.size)
