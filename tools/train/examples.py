@@ -11,18 +11,18 @@ import random
 
 from PIL import Image
 
-from scenes import relation_scene, relation_sentence, scene, sentence
+from scenes import RELATIONS, relation_scene, relation_sentence, scene, sentence
 from test_set import SEEN, absent, ask, grounded
 
 # name, kind, number of the seed: chosen by eye among scenes that neither training nor an evaluation draws
 EXAMPLES = ()
-SIDES = {"classes": (384, 288), "sentence": (320, 256), "relation": (320, 256)}
+SIDE = (384, 320)
 
 
 def example(kind, number):
     """A question as test_set.py's, of a seed that begins with "example"."""
     rng = random.Random("example %s %d" % (kind, number))
-    width, height = SIDES[kind]
+    width, height = SIDE
     if kind == "classes":
         s = scene(rng, width, height, count=9)
         present = sorted({o.phrase for o in s.objects}, key=lambda p: p.text)
@@ -34,7 +34,7 @@ def example(kind, number):
         return grounded(s, sentence(rng, s.objects))
     found = None
     while not found:
-        found = relation_scene(rng, width, height, rng.choice(("left of", "right of", "above", "below", "next to")))
+        found = relation_scene(rng, width, height, rng.choice(RELATIONS))
     s, told = found
     return grounded(s, relation_sentence(rng, s.objects, told))
 

@@ -9,7 +9,7 @@ model=${2:-weights/glip-demo.gguf}
 python=${PYTHON:-/usr/bin/python3}
 glip=${GLIP:-build/glip}
 train=$(dirname "$0")
-report=weights/report   # beside the .md: log, curve, samples
+report=weights/report   # beside the .md: log, curve, samples, and what a person has to say of the run (notes.md)
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 mkdir -p "$report"
@@ -23,5 +23,6 @@ last=$(tail -n 1 "$run/log.jsonl")
 "$python" "$train/evaluate.py" --program "$glip" --model "$model" --scenes "${SCENES:-500}" --report "${model%.gguf}.md" \
 	--note "File: $(wc -c < "$model") bytes, bar 6 MB. Every scene at its own size, one thread, float32 arithmetic." \
 	--note "" --note "The last line of training's log (\`report/log.jsonl\`): \`$last\`" \
+	--note "" --note "$(cat "$report/notes.md")" \
 	--note "" --note "![loss over images seen](report/curve.png)" \
 	--note "" --note "![samples of the training scenes](report/samples.jpg)"
