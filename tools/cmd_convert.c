@@ -84,7 +84,8 @@ int cmd_convert(int argc, char **argv)
 		{"vocab", 0, OPTION_TEXT, &vocab, "FILE", "vocabulary, one token a line (default: that of bert-base-uncased)",
 	     0, 0, NULL},
 		{"type", 0, OPTION_CHOICE, &type, "f32|bf16|i8",
-	     "how matrices are stored (default f32); bf16 halves the file;\ni8, whole numbers scaled row by row, quarters it",
+	     "how matrices are stored (default f32); bf16 halves the file;\n"
+	     "i8, whole numbers scaled row by row, quarters it",
 	     0, 0, "f32|bf16|i8"},
 		{"name", 0, OPTION_TEXT, &name, "TEXT", "name of the model (default: GLIP-T, GLIP-L, GLIP-A by its sizes)", 0,
 	     0, NULL},
