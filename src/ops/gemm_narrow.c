@@ -64,7 +64,7 @@ static void multiply_block(const struct narrow_task *t, size_t row, size_t rows,
 	const struct narrow_kernels *narrow = t->narrow;
 	const struct gemm *g = t->p->g;
 	alignas(64) float tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
-	bool direct = glip__sums_fit_in_c(g), finish = glip__needs_finish(g);
+	bool finish = glip__needs_finish(g), direct = !finish && glip__sums_fit_in_c(g);
 	const float *bias = g->bias ? g->bias + column : NULL;
 	for (size_t i = 0; i < rows; i += (size_t)narrow->mr) {
 		size_t count = glip__min_size((size_t)narrow->mr, rows - i);
