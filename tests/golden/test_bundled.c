@@ -15,7 +15,7 @@
 enum { MAX_BOXES = 32, MAX_CLASSES = 32, MAX_LINE = 512 };
 
 struct expected {
-	char label[64];
+	char label[MAX_LINE];
 	float box[4];
 };
 
@@ -64,8 +64,7 @@ static float overlap(const float a[4], const float b[4])
 	float h = (a[3] < b[3] ? a[3] : b[3]) - (a[1] > b[1] ? a[1] : b[1]) + 1;
 	if (w <= 0 || h <= 0)
 		return 0;
-	return w * h /
-	       ((a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1) - w * h);
+	return w * h / ((a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1) - w * h);
 }
 
 static struct glip_prompt *make_prompt(struct glip_session *session, struct scene *s)
@@ -139,11 +138,11 @@ static void check_scene(const char *name)
 	glip_image_free(&image);
 }
 
-#define SCENE_TEST(name)                      \
+#define SCENE_TEST(name) \
 	static void finds_all_of_##name(void **state) \
-	{                                         \
-		(void)state;                          \
-		check_scene(#name);                   \
+	{ \
+		(void)state; \
+		check_scene(#name); \
 	}
 
 SCENE_TEST(things)
