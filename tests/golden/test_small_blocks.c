@@ -26,8 +26,8 @@ struct small {
 
 /* The head's numbers do not matter here. */
 static const struct small models[] = {
-	{{"window3", 8, {2, 2, 3, 2}, {1, 2, 4, 4}, 3, 50, 8, 2, 2, 12, 8, 1, true, 1, 1, 1, 0}, 52, 20},
-	{{"window4", 4, {1, 2, 2, 2}, {2, 2, 1, 8}, 4, 50, 12, 1, 3, 20, 4, 1, true, 1, 1, 1, 0}, 36, 76},
+	{{"window3", 8, {2, 2, 3, 2}, {1, 2, 4, 4}, 3, 50, 8, 2, 2, 12, 8, 1, true, 1, 1, 1, 0, false}, 52, 20},
+	{{"window4", 4, {1, 2, 2, 2}, {2, 2, 1, 8}, 4, 50, 12, 1, 3, 20, 4, 1, true, 1, 1, 1, 0, false}, 36, 76},
 };
 
 static void compare_one(const struct small *m, const char *tensor, const struct feature_map *map)
