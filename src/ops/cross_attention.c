@@ -11,8 +11,7 @@
 enum {
 	BLOCK_ROWS = 96,     /* positions: a multiple of every kernel's tile */
 	GROUP_COLUMNS = 400, /* of scores at a time, in whole heads (one at least) */
-	PIECES = 24,
-	SUM_LENGTH = 128 /* steps of k in one run of a sum */
+	PIECES = 24
 };
 
 struct cross_task {

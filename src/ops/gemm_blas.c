@@ -1,5 +1,5 @@
 /* Matrix products through OpenBLAS, which brings its own threads: called from the calling thread, once per tile of
- * rows; what comes before and after runs on the pool. */
+ * rows and run of a sum; what comes before and after runs on the pool. */
 #include <cblas.h>
 #include <limits.h>
 #include <string.h>
@@ -51,6 +51,19 @@ static void widen_rows(void *context, size_t begin, size_t end, int worker)
 		glip__matrix_row(b, (int64_t)t->p->ldb, (int64_t)i, t->wide + i * (size_t)b->cols);
 }
 
+/* The sums of `rows` rows, in the runs that the own kernels make them of: how exact a result is depends on no provider. */
+static void multiply(const struct blas_task *t, size_t rows, const float *b, size_t ldb)
+{
+	const struct product *p = t->p;
+	bool b_rows_are_k = p->g->b_rows_are_k;
+	const float *a = t->a ? t->a : p->g->a.data + t->row * p->lda;
+	for (size_t at = 0; at < p->k; at += SUM_LENGTH)
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, b_rows_are_k ? CblasNoTrans : CblasTrans, (int)rows, (int)p->n,
+		            (int)glip__min_size(SUM_LENGTH, p->k - at), 1, a + at, t->a ? (int)p->k : (int)p->lda,
+		            b + (b_rows_are_k ? at * ldb : at), (int)ldb, at > 0 || p->g->bias ? 1.0F : 0.0F, t->sums,
+		            (int)t->ld_sums);
+}
+
 enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p)
 {
 	const struct gemm *g = p->g;
@@ -84,9 +97,7 @@ enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p)
 		t.ld_sums = sums ? p->n : p->ldc;
 		if (g->bias)
 			glip__pool_run(ops->pool, fill_bias, &t, rows, ROWS_GRAIN);
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, g->b_rows_are_k ? CblasNoTrans : CblasTrans, (int)rows, (int)p->n,
-		            (int)p->k, 1, t.a ? t.a : g->a.data + t.row * p->lda, t.a ? (int)p->k : (int)p->lda, b, (int)ldb,
-		            g->bias ? 1.0F : 0.0F, t.sums, (int)t.ld_sums);
+		multiply(&t, rows, b, ldb);
 		if (glip__needs_finish(g))
 			glip__pool_run(ops->pool, finish_rows, &t, rows, ROWS_GRAIN);
 	}

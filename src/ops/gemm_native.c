@@ -2,9 +2,8 @@
  *
  * B is packed once per call into column panels [k][nr]. A block of left rows is read in place where it is dense and
  * gathered into a worker's buffer otherwise; every panel is then multiplied with the whole block, so that the panel
- * comes from memory once per block and the block stays in the second-level cache. A sum over k is made of runs of
- * SUM_LENGTH, which keeps its rounding error below a single long run's; the runs do not depend on blocks or threads, so
- * neither do the bits of C. */
+ * comes from memory once per block and the block stays in the second-level cache. The runs of a sum over k do not depend
+ * on blocks or threads, so neither do the bits of C. */
 #include <assert.h>
 #include <stdalign.h>
 
@@ -13,8 +12,7 @@
 enum {
 	BLOCK_FLOATS = 96 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
 	BLOCK_ROWS = 96,
-	SUM_LENGTH = 128, /* steps of k in one run of a sum */
-	PIECES = 16,      /* wanted at least, so that workers of unequal speed finish together */
+	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
 	DOT_COLUMNS = 32
 };
 

@@ -32,6 +32,9 @@ static inline size_t glip__min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Steps of k in one run of a sum. A sum made of such runs has a smaller rounding error than one long run. */
+enum { SUM_LENGTH = 128 };
+
 /* The sizes of a product as the providers use them: checked, defaults filled in. */
 struct product {
 	const struct gemm *g;
