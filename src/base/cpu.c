@@ -1,6 +1,10 @@
 #include "base/cpu.h"
 
+#include <unistd.h>
+
 #include "glip.h"
+
+enum { USUAL_CACHE = 512 * 1024, LEAST_CACHE = 128 * 1024, MOST_CACHE = 2 * 1024 * 1024 };
 
 uint32_t glip__cpu_flags(void)
 {
@@ -21,4 +25,16 @@ uint32_t glip__cpu_flags(void)
 	flags |= GLIP_CPU_NEON; /* part of the base architecture */
 #endif
 	return flags;
+}
+
+size_t glip__cpu_cache(void)
+{
+	long bytes = 0;
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+	bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+	if (bytes <= 0)
+		return USUAL_CACHE;
+	/* Some report the cache of several cores together. */
+	return bytes < LEAST_CACHE ? LEAST_CACHE : bytes > MOST_CACHE ? MOST_CACHE : (size_t)bytes;
 }

@@ -84,6 +84,7 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		.arena = &s->arena,
 		.gemm = o->gemm == GLIP_GEMM_AUTO ? automatic : o->gemm,
 		.narrow = glip__narrow_kernels(o->compute, mask),
+		.cache = glip__cpu_cache(),
 		.panels = s->model->panels,
 		.cancelled = is_cancelled,
 		.cancel_user = s,

@@ -7,8 +7,8 @@
 
 enum {
 	BLOCK_ROWS = 96,
-	BLOCK_FLOATS = 112 * 1024, /* of hidden rows: with a panel they fill a second-level cache of 1 MiB by two thirds */
-	PIECES = 16,               /* wanted at least, so that workers of unequal speed finish together */
+	BLOCK_PERCENT = 44, /* of the second-level cache for hidden rows; with a panel two thirds of it */
+	PIECES = 16,        /* wanted at least, so that workers of unequal speed finish together */
 	CHUNK_ROWS = 8192
 };
 
@@ -83,7 +83,7 @@ static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
 	/* Not a multiple of 4 KiB, where rows would share their sets of the first-level cache. */
 	t.normed_ld = glip__round_up(t.up.k, 16) + 16;
 	t.hidden_ld = glip__round_up(t.up.n, 16) + 16;
-	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_FLOATS / t.hidden_ld);
+	size_t block = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / t.hidden_ld);
 	block = glip__min_size(block, glip__ceil_div(rows, PIECES));
 	t.block_rows = block < mr ? mr : block / mr * mr;
 	size_t scratch =

@@ -10,7 +10,7 @@
 #include "ops/packed.h"
 
 enum {
-	BLOCK_FLOATS = 96 * 1024, /* of left rows: with a panel this fills a second-level cache of 1 MiB half */
+	BLOCK_PERCENT = 37, /* of the second-level cache for left rows; a panel fills it half */
 	BLOCK_ROWS = 96,
 	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
 	DOT_COLUMNS = 32
@@ -161,7 +161,7 @@ enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 {
 	const struct kernels *kernels = ops->kernels;
 	size_t mr = (size_t)kernels->mr, nr = (size_t)kernels->nr, panel_count = glip__ceil_div(p->n, nr);
-	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_FLOATS / (p->k + 1));
+	size_t block = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / (p->k + 1));
 	block = block < mr ? mr : block / mr * mr;
 	size_t blocks = glip__ceil_div(p->m, block);
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));

@@ -2,6 +2,7 @@
 #ifndef GLIP_OPS_OPS_INTERNAL_H
 #define GLIP_OPS_OPS_INTERNAL_H
 
+#include "base/cpu.h"
 #include "ops/kernels_table.h"
 
 /* GLIP_ERR_CANCELLED once the caller wants to stop: the first line of every operator. */
@@ -30,6 +31,12 @@ static inline size_t glip__round_up(size_t a, size_t b)
 static inline size_t glip__min_size(size_t a, size_t b)
 {
 	return a < b ? a : b;
+}
+
+/* Floats that a block of rows may take: a share of the second-level cache. No result depends on it. */
+static inline size_t glip__cache_floats(const struct ops *ops, size_t percent)
+{
+	return (ops->cache != 0 ? ops->cache : glip__cpu_cache()) / sizeof(float) * percent / 100;
 }
 
 /* Steps of k in one run of a sum. A sum made of such runs has a smaller rounding error than one long run. */

@@ -11,8 +11,8 @@
 
 enum {
 	BLOCK_ROWS = 150,
-	BLOCK_FLOATS = 112 * 1024, /* of queries, keys and values: half of a second-level cache of 1 MiB */
-	MIN_WINDOWS = 16,          /* below, threads of unequal speed would wait for each other's windows */
+	BLOCK_PERCENT = 44, /* of the second-level cache for queries, keys and values */
+	MIN_WINDOWS = 16,   /* below, threads of unequal speed would wait for each other's windows */
 	CHUNK_ROWS = 8192
 };
 
@@ -126,7 +126,7 @@ static enum glip_status by_blocks(struct ops *ops, const struct window_attention
 	/* Not a multiple of 4 KiB, where rows would share their sets of the first-level cache. */
 	t.normed_ld = glip__round_up(c, 16) + 16;
 	t.qkv_ld = glip__round_up(3 * c, 16) + 16;
-	size_t most = glip__min_size(BLOCK_ROWS, BLOCK_FLOATS / t.qkv_ld) / tokens;
+	size_t most = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / t.qkv_ld) / tokens;
 	t.block_windows = glip__min_size(most ? most : 1, (size_t)w->windows / MIN_WINDOWS);
 	t.block_rows = t.block_windows * tokens;
 	size_t scratch =

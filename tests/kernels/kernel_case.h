@@ -21,6 +21,9 @@
 
 enum { GUARD = 80 };
 
+/* Of struct ops, one per number of threads: the sizes of blocks follow it, the bits of a result do not. */
+static const size_t cache_sizes[3] = {0, 128 * 1024, 1024 * 1024};
+
 static uint32_t random_state;
 
 static void seed_random(int argc, char **argv)

@@ -21,7 +21,8 @@ static void run_products(const struct kernels *k, enum glip_gemm provider)
 		struct glip_error err = {0};
 		expect(&p, NULL);
 		for (int t = 0; t < (provider == GLIP_GEMM_NATIVE ? 3 : 2); t++) {
-			struct ops ops = {.kernels = k, .pool = pool[t], .arena = &arena, .gemm = provider, .err = &err};
+			struct ops ops = {
+				.kernels = k, .pool = pool[t], .arena = &arena, .gemm = provider, .cache = cache_sizes[t], .err = &err};
 			memcpy(p.c, before, p.c_count * sizeof(float));
 			if (glip__gemm(&ops, &p.g) != GLIP_OK)
 				fail_msg("%s", err.message);

@@ -126,6 +126,7 @@ static void compare(const struct kernels *k, enum glip_gemm gemm, enum glip_comp
 			                  .pool = pool,
 			                  .arena = &arena,
 			                  .gemm = gemm,
+			                  .cache = cache_sizes[threads % 3],
 			                  .narrow = glip__narrow_kernels(compute, k->flag)};
 			float *expected = guarded_copy(o.x, count), *x = guarded_copy(o.x, count);
 			by_operators(&ops, &o.w, expected);
