@@ -41,9 +41,10 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, s
 	for (int i = 0; i < rows; i++) {
 		UNROLL
 		for (int v = 0; v < vecs; v++) {
-			const float *from = init + (size_t)i * init_ld + v * V;
-			if (init)
+			if (init) {
+				const float *from = init + (size_t)i * init_ld + v * V;
 				sum[i][v] = v_add(sum[i][v], v == vecs - 1 ? load_part(from, last) : v_load(from));
+			}
 			store_part(c + (size_t)i * ldc + v * V, sum[i][v], v == vecs - 1 ? last : V);
 		}
 	}
