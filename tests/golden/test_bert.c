@@ -42,32 +42,10 @@ static void run_case(const char *name, double tolerance)
 	reference_case_close(&c);
 }
 
-static void test_reference(void **state)
-{
-	run_case(*state, 1e-5);
-}
-
-/* The official shapes: the weights are hundreds of megabytes, so only on request. */
-static void test_full_size(void **state)
-{
-	if (getenv("GLIP_TEST_FULL") == NULL)
-		skip();
-	run_case(*state, 1e-4);
-}
-
 int main(void)
 {
-	static char *cases[] = {"mini-t-classes", "mini-t-coco80",  "mini-t-phrases", "mini-l-classes",
-	                        "glip-t-classes", "glip-t-phrases", "glip-a-coco80"};
-	const struct CMUnitTest tests[] = {
-		{.name = "mini-t-classes", .test_func = test_reference, .initial_state = cases[0]},
-		{.name = "mini-t-coco80", .test_func = test_reference, .initial_state = cases[1]},
-		{.name = "mini-t-phrases", .test_func = test_reference, .initial_state = cases[2]},
-		{.name = "mini-l-classes", .test_func = test_reference, .initial_state = cases[3]},
-		{.name = "glip-t-classes", .test_func = test_full_size, .initial_state = cases[4]},
-		{.name = "glip-t-phrases", .test_func = test_full_size, .initial_state = cases[5]},
-		{.name = "glip-a-coco80", .test_func = test_full_size, .initial_state = cases[6]},
-	};
+	static const char *const cases[] = {"mini-t-classes", "mini-t-coco80",  "mini-t-phrases", "mini-l-classes",
+	                                    "glip-t-classes", "glip-t-phrases", "glip-a-coco80",  NULL};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return reference_cases_run(cases, run_case);
 }

@@ -122,3 +122,34 @@ float *reference_input(const struct reference_case *c)
 	glip_image_free(&image);
 	return out;
 }
+
+struct reference_run {
+	const char *name;
+	void (*run)(const char *name, double tolerance);
+};
+
+static void run_reference_case(void **state)
+{
+	const struct reference_run *r = *state;
+	bool full_size = strncmp(r->name, "glip-", 5) == 0;
+
+	if (full_size && getenv("GLIP_TEST_FULL") == NULL)
+		skip();
+	r->run(r->name, full_size ? 1e-4 : 1e-5);
+}
+
+int reference_cases_run(const char *const names[], void (*run)(const char *name, double tolerance))
+{
+	enum { MOST = 16 };
+	struct reference_run runs[MOST];
+	struct CMUnitTest tests[MOST];
+	size_t count = 0;
+
+	for (; names[count] != NULL && count < MOST; count++) {
+		runs[count] = (struct reference_run){names[count], run};
+		tests[count] =
+			(struct CMUnitTest){.name = names[count], .test_func = run_reference_case, .initial_state = &runs[count]};
+	}
+	/* The macro around it asks an array for its size. */
+	return _cmocka_run_group_tests("cases", tests, count, NULL, NULL);
+}
