@@ -85,7 +85,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format
+.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format FORCE
 .SECONDARY:
 
 # What deps has installed a moment ago counts, too.
@@ -116,19 +116,19 @@ $(OBJ)/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(ISA) $(INC) -c $< -o $@
 
-# Another decoder than at the last build: what consists of objects is made anew.
-$(OUT)/jpeg-$(JPEG):
+# Changes where another decoder was chosen than at the last build: what consists of objects is made anew.
+$(OUT)/jpeg-decoder: FORCE
 	@mkdir -p $(@D)
-	@rm -f $(@D)/jpeg-*
-	@touch $@
+	@echo $(JPEG) | cmp -s - $@ || echo $(JPEG) >$@
+FORCE:
 
-$(OUT)/libglip.a: $(LIB_OBJ) $(OUT)/jpeg-$(JPEG)
+$(OUT)/libglip.a: $(LIB_OBJ) $(OUT)/jpeg-decoder
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $(LIB_OBJ)
 
-$(OUT)/libglip.so.$(VERSION): $(LIB_OBJ) $(OUT)/jpeg-$(JPEG)
+$(OUT)/libglip.so.$(VERSION): $(LIB_OBJ) $(OUT)/jpeg-decoder
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(LINK) -shared -Wl,-soname,libglip.so.$(SOVERSION) -o $@ $(LIB_OBJ) $(LIBS)
@@ -153,7 +153,7 @@ $(OUT)/glip: $(OBJ)/tools/main.o $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(OUT)/libglip.pc: Makefile $(OUT)/jpeg-$(JPEG)
+$(OUT)/libglip.pc: Makefile $(OUT)/jpeg-decoder
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: libglip' \
 		'Description: Grounded language-image detection (GLIP) in C' 'Version: $(VERSION)' \
