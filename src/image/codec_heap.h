@@ -1,10 +1,10 @@
-/* The memory of one call into foreign code that decodes or encodes: through the caller's allocator, within a budget, and
- * given back whole.
+/* The memory of one call into foreign code that decodes or encodes: through the caller's allocator, within a budget,
+ * and given back whole.
  *
  * The stb headers call malloc-like macros without a context, do not check every result and do not free on every path;
  * libjpeg wants an allocation to succeed or not to return. So the heap of the call in progress is found through a
- * thread-local pointer, remembers its blocks, and on a failed allocation jumps out of the codec altogether: the function
- * that called it sees setjmp() return again. */
+ * thread-local pointer, remembers its blocks, and on a failed allocation jumps out of the codec altogether: the
+ * function that called it sees setjmp() return again. */
 #ifndef GLIP_IMAGE_CODEC_HEAP_H
 #define GLIP_IMAGE_CODEC_HEAP_H
 

@@ -1,8 +1,8 @@
 /* JPEG by libjpeg-turbo, with the settings of Pillow (which are the library's own): the same bytes.
  *
- * libjpeg frees by pools through a memory manager of its own. Here another one stands in its place, which takes from the
- * codec_heap. Creating a decoder comes before that: it takes some 2 KiB by malloc, which are given back by its own manager.
- * An error leaves libjpeg the way a failed allocation does, by a jump to heap->escape. */
+ * libjpeg allocates and frees through a memory manager. Here another one stands in the place of its own, which takes
+ * from the codec_heap. Creating a decoder comes before that: some 2 KiB are taken by malloc, and given back by
+ * libjpeg's own manager. An error leaves libjpeg the way a failed allocation does, by a jump to heap->escape. */
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +35,7 @@ const char *glip__jpeg_decoder(void)
 	return "libjpeg-turbo " TEXT_OF(LIBJPEG_TURBO_VERSION);
 }
 
-/* ---- Errors -------------------------------------------------------------------------------------------------------- */
+/* ---- Errors ----------------------------------------------------------------------------------------------------- */
 
 static _Noreturn void give_up(struct turbo *t, const char *reason)
 {
@@ -75,7 +75,7 @@ static void output_message(j_common_ptr jpeg)
 	(void)jpeg;
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ----------------------------------------------------------------------------------------------------- */
 
 /* One picture, one decoder: nothing is freed before the heap is. */
 static void *take(j_common_ptr jpeg, int pool, size_t size)
@@ -161,7 +161,7 @@ static void replace_memory(struct turbo *t)
 	t->jpeg.mem = &t->memory;
 }
 
-/* ---- Decoding ------------------------------------------------------------------------------------------------------ */
+/* ---- Decoding --------------------------------------------------------------------------------------------------- */
 
 static uint8_t *read_pixels(struct turbo *t, const struct image_bytes *file, const struct image_header *header)
 {
