@@ -35,6 +35,12 @@ const char *glip__jpeg_decoder(void)
 	return "libjpeg-turbo " TEXT_OF(LIBJPEG_TURBO_VERSION);
 }
 
+/* What this decoder has no use for: printing a message, moving arrays to memory, freeing itself. */
+static void nothing(j_common_ptr jpeg)
+{
+	(void)jpeg;
+}
+
 /* ---- Errors ----------------------------------------------------------------------------------------------------- */
 
 static _Noreturn void give_up(struct turbo *t, const char *reason)
@@ -70,11 +76,6 @@ static void emit_message(j_common_ptr jpeg, int level)
 	}
 }
 
-static void output_message(j_common_ptr jpeg)
-{
-	(void)jpeg;
-}
-
 /* ---- Memory ----------------------------------------------------------------------------------------------------- */
 
 /* One picture, one decoder: nothing is freed before the heap is. */
@@ -90,10 +91,8 @@ static void *take(j_common_ptr jpeg, int pool, size_t size)
 static void **take_rows(j_common_ptr jpeg, size_t size, size_t count)
 {
 	size_t stride = (size + ROW_BYTES - 1) / ROW_BYTES * ROW_BYTES, bytes;
-	if (!glip__mul_size(stride, count, &bytes))
-		bytes = SIZE_MAX;
+	char *data = take(jpeg, 0, glip__mul_size(stride, count, &bytes) ? bytes : SIZE_MAX);
 	void **rows = take(jpeg, 0, count * sizeof(*rows));
-	char *data = take(jpeg, 0, bytes);
 	for (size_t i = 0; i < count; i++)
 		rows[i] = data + i * stride;
 	return rows;
@@ -135,11 +134,6 @@ static JBLOCKARRAY access_blocks(j_common_ptr jpeg, jvirt_barray_ptr array, JDIM
 	if (first > array->count || count > array->count - first)
 		ERREXIT(jpeg, JERR_BAD_VIRTUAL_ACCESS);
 	return array->rows + first;
-}
-
-static void nothing(j_common_ptr jpeg)
-{
-	(void)jpeg;
 }
 
 /* The virtual arrays of samples, for palettes of two passes, are never asked for. */
@@ -200,7 +194,7 @@ uint8_t *glip__jpeg_decode(struct codec_heap *heap, const struct image_bytes *fi
 	t->jpeg.err = jpeg_std_error(&t->errors);
 	t->errors.error_exit = error_exit;
 	t->errors.emit_message = emit_message;
-	t->errors.output_message = output_message;
+	t->errors.output_message = nothing;
 	uint8_t *pixels = try_decode(t, file, header);
 	if (t->first_memory)
 		t->jpeg.mem = t->first_memory;
