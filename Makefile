@@ -17,8 +17,18 @@ VERSION := 0.1.0
 SOVERSION := 0
 ARCH := $(if $(filter m32,$(FLAVOR)),i686,$(shell $(CC) -dumpmachine | cut -d- -f1))
 OBJ := build/$(if $(filter gcc,$(notdir $(CC))),,$(notdir $(CC))-)$(FLAVOR)
+
+# JPEG=turbo: libjpeg-turbo decodes JPEG; JPEG=stb: stb_image, which is compiled in. Without a word: turbo where it is found.
+FIND_JPEG := CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' scripts/deps jpeg
+JPEG_FOUND := $(if $(filter m32,$(FLAVOR)),stb,$(shell $(FIND_JPEG)))
+JPEG := $(JPEG_FOUND)
+ifeq ($(filter turbo stb,$(JPEG)),)
+$(error JPEG=$(JPEG): it is turbo or stb)
+endif
+# The other decoder's products lie apart; the objects are the same.
+OTHER := $(if $(filter $(JPEG_FOUND),$(JPEG)),,-$(JPEG))
 # The release flavor of the default compiler is what lands in build/ itself.
-OUT := $(if $(filter build/release,$(OBJ)),build,$(OBJ))
+OUT := $(if $(filter build/release,$(OBJ)$(OTHER)),build,$(OBJ)$(OTHER))
 
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wdouble-promotion -Wformat=2 $(if $(WERROR),-Werror)
@@ -37,7 +47,7 @@ LARGE_FILES := $(if $(filter i%86 arm%,$(ARCH)),-D_FILE_OFFSET_BITS=64)
 # No contraction: the same sums in every build; fused multiply-adds are written as such.
 CFLAGS_ALL := -std=c11 -D_POSIX_C_SOURCE=200809L $(LARGE_FILES) -Iinclude -Isrc -fPIC -fvisibility=hidden -fno-math-errno \
 	-ffp-contract=off -pthread -MMD -MP $(WARN) $(OPT) $(CFLAGS)
-LIBS := -lopenblas -lutf8proc -lm -pthread $(LDFLAGS)
+LIBS := $(if $(filter turbo,$(JPEG)),-ljpeg) -lopenblas -lutf8proc -lm -pthread $(LDFLAGS)
 ifeq ($(FLAVOR),m32)
 LIBS := -L$(CURDIR)/build/i386 -Wl,-rpath,$(CURDIR)/build/i386 -lutf8proc -lm -pthread $(LDFLAGS)
 endif
@@ -53,6 +63,7 @@ endif
 ifneq ($(ARCH),aarch64)
 LIB_SRC := $(filter-out $(ISA_ARM),$(LIB_SRC))
 endif
+LIB_SRC := $(filter-out src/image/$(if $(filter turbo,$(JPEG)),stb,turbo)_jpeg.c,$(LIB_SRC))
 TOOL_SRC := $(sort $(wildcard tools/*.c tools/convert/*.c))
 # The rooms that read foreign bytes: what the 32-bit build has.
 ifeq ($(FLAVOR),m32)
@@ -74,10 +85,13 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format
+.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format FORCE
 .SECONDARY:
 
+# What deps has installed a moment ago counts, too.
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
+	@[ '$(JPEG_FOUND)' = turbo ] || [ '$(FLAVOR)' = m32 ] || [ "$$($(FIND_JPEG))" = stb ] || \
+		$(MAKE) --no-print-directory all
 
 # V=1 shows the commands.
 ifneq ($(V),1)
@@ -102,27 +116,35 @@ $(OBJ)/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CFLAGS_ALL) $(ISA) $(INC) -c $< -o $@
 
-$(OUT)/libglip.a: $(LIB_OBJ)
+# Changes where another decoder was chosen than at the last build: what consists of objects is made anew.
+$(OUT)/jpeg-decoder: FORCE
+	@mkdir -p $(@D)
+	@echo $(JPEG) | cmp -s - $@ || echo $(JPEG) >$@
+FORCE:
+
+$(OUT)/libglip.a: $(LIB_OBJ) $(OUT)/jpeg-decoder
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(call say,AR,$@)
-	$(Q)ar rcs $@ $^
+	$(Q)ar rcs $@ $(LIB_OBJ)
 
-$(OUT)/libglip.so.$(VERSION): $(LIB_OBJ)
+$(OUT)/libglip.so.$(VERSION): $(LIB_OBJ) $(OUT)/jpeg-decoder
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(LINK) -shared -Wl,-soname,libglip.so.$(SOVERSION) -o $@ $^ $(LIBS)
+	$(Q)$(LINK) -shared -Wl,-soname,libglip.so.$(SOVERSION) -o $@ $(LIB_OBJ) $(LIBS)
 
 $(OUT)/libglip.so: $(OUT)/libglip.so.$(VERSION)
 	ln -sf $(<F) $(@D)/libglip.so.$(SOVERSION)
 	ln -sf $(<F) $@
 
 $(OUT)/libglip_tools.a: $(call obj,$(TOOL_LIB_SRC))
+	@mkdir -p $(@D)
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
 
 $(OUT)/libglip_support.a: $(call obj,$(SUPPORT_SRC))
+	@mkdir -p $(@D)
 	@rm -f $@
 	$(call say,AR,$@)
 	$(Q)ar rcs $@ $^
@@ -131,7 +153,7 @@ $(OUT)/glip: $(OBJ)/tools/main.o $(OUT)/libglip_tools.a $(OUT)/libglip.a
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(OUT)/libglip.pc: Makefile
+$(OUT)/libglip.pc: Makefile $(OUT)/jpeg-decoder
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: libglip' \
 		'Description: Grounded language-image detection (GLIP) in C' 'Version: $(VERSION)' \
@@ -170,7 +192,7 @@ test: deps-test
 programs = $(patsubst %,$(1)/tests/%,$(2))
 tests_of = $(foreach folder,$(1),$(notdir $(basename $(wildcard tests/$(folder)/test_*.c))))
 PARSER_TESTS := test_alloc test_weights test_malformed_gguf test_malformed_pth test_convert_pickle test_convert_readers \
-	test_image_decode test_wordpiece test_noun_phrases test_spans test_class_captions
+	test_image_decode test_jpeg_decode test_wordpiece test_noun_phrases test_spans test_class_captions
 
 # In 32 bits, under gcc's sanitizers; the two libraries that this takes are unpacked in build/i386.
 test-m32: deps-test
@@ -186,12 +208,12 @@ test-memcheck: deps-test
 
 # Without assertions.
 test-ndebug: deps-test
-	@$(MAKE) --no-print-directory CC=gcc FLAVOR=ndebug $(call programs,build/ndebug,$(call tests_of,unit golden robust))
-	@scripts/run-tests build/ndebug $(call tests_of,unit golden robust)
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=ndebug $(call programs,build/ndebug$(OTHER),$(call tests_of,unit golden robust))
+	@scripts/run-tests build/ndebug$(OTHER) $(call tests_of,unit golden robust)
 
 test-clang-asan: deps-test
-	@$(MAKE) --no-print-directory CC=clang FLAVOR=asan $(call programs,build/clang-asan,$(call tests_of,unit robust))
-	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) TEST_TIMEOUT=900 scripts/run-tests build/clang-asan $(call tests_of,unit robust)
+	@$(MAKE) --no-print-directory CC=clang FLAVOR=asan $(call programs,build/clang-asan$(OTHER),$(call tests_of,unit robust))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) TEST_TIMEOUT=900 scripts/run-tests build/clang-asan$(OTHER) $(call tests_of,unit robust)
 
 # ---- Fuzzing: libFuzzer, so clang; each target for FUZZ_SECONDS, its finds in build/fuzz/TARGET ------------------------
 # What the runs did stands in build/fuzz/table.txt. With FUZZ_TABLE=FILE a run that was stopped goes on where it was: the
@@ -201,7 +223,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_FLAGS ?= -timeout=10 -rss_limit_mb=1024
 FUZZ_JOBS ?= 1
 FUZZ_TABLE ?=
-FUZZ_OUT := build/fuzz
+FUZZ_OUT := build/fuzz$(OTHER)
 
 fuzz: deps-test
 	@$(MAKE) --no-print-directory CC=clang FLAVOR=fuzz $(FUZZ_TARGETS:%=$(FUZZ_OUT)/fuzz_%) $(FUZZ_OUT)/make_seeds
@@ -298,6 +320,7 @@ help:
 		'make test-m32 | test-memcheck | test-ndebug | test-clang-asan' \
 		'                the parsers in 32 bits and under valgrind, tests without assertions and under clang'"'"'s sanitizers' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
-		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'
+		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds' \
+		'JPEG=turbo|stb  who decodes JPEG: libjpeg-turbo (the default where it is found) or stb_image'
 
 -include $(shell find build -name '*.d' 2>/dev/null)

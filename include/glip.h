@@ -253,9 +253,11 @@ struct glip_image_options {
 GLIP_API void glip_image_options_init(struct glip_image_options *options);
 
 /* Decodes JPEG, PNG, BMP and PNM (binary: P5, P6) to 8-bit RGB: grey is spread, alpha dropped, 16-bit cut to its high
- * byte. Pixels stay as stored: an EXIF orientation is not applied, as in the original, so that boxes fit the file. The
- * size is checked before anything is decoded. Errors: IO, IMAGE (not an image, damaged, truncated), UNSUPPORTED (CMYK
- * JPEG and the like), LIMIT (too large), NOMEM; `name` stands in messages. */
+ * byte. JPEG is decoded by libjpeg-turbo, to the pixels that Pillow gives, unless the library was built without it
+ * (glip_build_info). Pixels stay as stored: an EXIF orientation is not applied, as in the original, so that boxes fit
+ * the file. The size is checked before anything is decoded. Errors: IO, IMAGE (not an image, damaged, truncated),
+ * UNSUPPORTED (CMYK JPEG and the like), LIMIT (too large, a JPEG of more than 100 scans), NOMEM; `name` stands in
+ * messages. */
 GLIP_API enum glip_status glip_image_load(const char *path, const struct glip_image_options *options,
                                           struct glip_image *out, struct glip_error *err);
 GLIP_API enum glip_status glip_image_decode(const void *data, size_t size, const char *name,

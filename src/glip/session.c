@@ -6,6 +6,7 @@
 #include "glip/clock.h"
 #include "glip/options.h"
 #include "glip/profile.h"
+#include "image/jpeg_decode.h"
 
 void glip_session_options_init(struct glip_session_options *options)
 {
@@ -155,8 +156,9 @@ void glip_build_info(char *out, size_t size)
 #endif
 	snprintf(out, size,
 	         "libglip: %s\ncompiler: %s\nkernels:%s%s%s%s%s%s\nmatrix products: own, OpenBLAS\n"
-	         "images: JPEG, PNG, BMP, PNM (stb_image)\n",
+	         "images: JPEG by %s, PNG and BMP by stb_image, PNM\n",
 	         glip_version(), compiler, flags & GLIP_CPU_AVX512_BF16 ? " avx512-bf16" : "",
 	         flags & GLIP_CPU_AVX512_VNNI ? " avx512-vnni" : "", flags & GLIP_CPU_AVX512 ? " avx512" : "",
-	         flags & GLIP_CPU_AVX2 ? " avx2" : "", flags & GLIP_CPU_NEON ? " neon" : "", " scalar");
+	         flags & GLIP_CPU_AVX2 ? " avx2" : "", flags & GLIP_CPU_NEON ? " neon" : "", " scalar",
+	         glip__jpeg_decoder());
 }

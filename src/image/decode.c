@@ -3,9 +3,8 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "image/image_format.h"
+#include "image/jpeg_decode.h"
 #include "image/stb_decode.h"
-#include "image/stb_heap.h"
 
 enum { DEFAULT_MAX_PIXELS = 64 * 1024 * 1024, DEFAULT_MAX_BYTES = 1 << 30 };
 
@@ -44,7 +43,7 @@ static uint64_t honest_bytes(const struct image_bytes *file, const struct image_
 static uint8_t *decode_pnm(const struct image_bytes *file, const struct image_header *header)
 {
 	size_t count = (size_t)header->width * header->height;
-	uint8_t *rgb = glip__stb_malloc(count * 3);
+	uint8_t *rgb = glip__codec_malloc(count * 3);
 	const uint8_t *in = file->data + header->payload;
 	uint32_t max = header->max_value;
 	size_t repeat = header->components == 1 ? 3 : 1;
@@ -66,23 +65,19 @@ static uint8_t *decode_pnm(const struct image_bytes *file, const struct image_he
 }
 
 /* Alone in a function: after a jump out of the decoder no variable of it is used. */
-static uint8_t *decode_pixels(struct stb_heap *heap, const struct image_bytes *file, const struct image_header *header,
-                              const char **reason)
+static uint8_t *decode_pixels(struct codec_heap *heap, const struct image_bytes *file,
+                              const struct image_header *header, const char **reason)
 {
-	int width, height;
 	if (setjmp(heap->escape))
 		return NULL;
-	if (header->kind == IMAGE_KIND_PNM)
-		return decode_pnm(file, header);
-	uint8_t *pixels = glip__stb_decode(file->data, file->size, &width, &height, reason);
-	if (pixels && ((uint32_t)width != header->width || (uint32_t)height != header->height)) {
-		*reason = "its headers contradict each other";
-		return NULL;
+	switch (header->kind) {
+	case IMAGE_KIND_JPEG: return glip__jpeg_decode(heap, file, header, reason);
+	case IMAGE_KIND_PNM: return decode_pnm(file, header);
+	default: return glip__stb_decode(file, header, reason);
 	}
-	return pixels;
 }
 
-static enum glip_status describe_failure(const struct stb_heap *heap, const struct image_bytes *file,
+static enum glip_status describe_failure(const struct codec_heap *heap, const struct image_bytes *file,
                                          const struct image_header *header, const char *reason, uint64_t max_bytes,
                                          struct glip_error *err)
 {
@@ -119,8 +114,8 @@ static enum glip_status decode(const struct image_bytes *file, const struct glip
 	uint64_t limit = honest_bytes(file, &header);
 	if (limit > options->max_bytes)
 		limit = options->max_bytes;
-	struct stb_heap heap;
-	glip__stb_heap_enter(&heap, options->allocator, limit < SIZE_MAX ? (size_t)limit : SIZE_MAX);
+	struct codec_heap heap;
+	glip__codec_heap_enter(&heap, options->allocator, limit < SIZE_MAX ? (size_t)limit : SIZE_MAX);
 	const char *reason = NULL;
 	uint8_t *pixels = decode_pixels(&heap, file, &header, &reason);
 	enum glip_status status = GLIP_OK;
@@ -131,11 +126,11 @@ static enum glip_status decode(const struct image_bytes *file, const struct glip
 		out->height = (int)header.height;
 		out->stride = (ptrdiff_t)header.width * 3;
 		out->format = GLIP_PIXEL_RGB;
-		out->owner = glip__stb_heap_keep(&heap, pixels);
+		out->owner = glip__codec_heap_keep(&heap, pixels);
 	} else {
 		status = describe_failure(&heap, file, &header, reason, options->max_bytes, err);
 	}
-	glip__stb_heap_leave(&heap);
+	glip__codec_heap_leave(&heap);
 	return status;
 }
 
@@ -180,6 +175,6 @@ void glip_image_free(struct glip_image *image)
 {
 	if (!image || !image->owner)
 		return;
-	glip__stb_block_free(image->owner);
+	glip__codec_block_free(image->owner);
 	memset(image, 0, sizeof(*image));
 }

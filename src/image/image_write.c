@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "image/stb_encode.h"
-#include "image/stb_heap.h"
+#include "image/codec_heap.h"
 
 enum { JPEG_QUALITY = 92, JPEG_MAX_SIDE = 65535, SINK_BYTES = 4096 };
 
@@ -80,7 +80,7 @@ static void take(void *context, void *data, int size)
 }
 
 /* Alone in a function: after a jump out of the encoder no variable of it is used. */
-static int encode(struct stb_heap *heap, const struct canvas *canvas, enum image_file kind, struct sink *sink)
+static int encode(struct codec_heap *heap, const struct canvas *canvas, enum image_file kind, struct sink *sink)
 {
 	if (setjmp(heap->escape))
 		return 0;
@@ -98,10 +98,10 @@ enum glip_status glip__image_write(const struct canvas *canvas, enum image_file 
 	sink->err = err;
 	enum glip_status status = GLIP_OK;
 	TRY_OUT(glip__file_writer_open(path, allocator, &sink->writer, err));
-	struct stb_heap heap;
-	glip__stb_heap_enter(&heap, allocator, SIZE_MAX);
+	struct codec_heap heap;
+	glip__codec_heap_enter(&heap, allocator, SIZE_MAX);
 	int done = encode(&heap, canvas, kind, sink);
-	glip__stb_heap_leave(&heap);
+	glip__codec_heap_leave(&heap);
 	flush(sink);
 	if (!done && heap.status == GLIP_OK)
 		heap.status = GLIP_ERR_IMAGE;

@@ -1,8 +1,12 @@
 /* A walk over the markers of a JPEG file. The decoder paints whatever it has read when a file ends early, and trusts
- * the counts of its Huffman tables: both are settled here. */
+ * the counts of its Huffman tables: both are settled here. So is a small file that would make it work for long: a scan
+ * of a few bytes passes over the whole picture. */
 #include <string.h>
 
 #include "image/image_format.h"
+
+/* Progressive files have about ten; more than 100 are bent on the time they cost. */
+enum { MAX_SCANS = 100 };
 
 struct jpeg_walk {
 	const struct image_bytes *file;
@@ -105,7 +109,9 @@ static enum glip_status segment(struct jpeg_walk *w, uint8_t marker)
 	if (marker == 0xda) {
 		if (!w->frames)
 			return damaged(w, "its data come before its frame header");
-		w->scans++;
+		if (++w->scans > MAX_SCANS)
+			return glip__fail(w->err, GLIP_ERR_LIMIT, "%s: a JPEG of more than %d scans; save it anew", w->file->name,
+			                  MAX_SCANS);
 		return skip_scan(w);
 	}
 	return GLIP_OK;

@@ -1,6 +1,6 @@
 #include "image/stb_encode.h"
 
-#include "image/stb_heap.h"
+#include "image/codec_heap.h"
 
 /* For this whole file: some of these warnings are given at its end. */
 #if defined(__GNUC__)
@@ -18,10 +18,10 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #define STBI_WRITE_NO_STDIO
-#define STBIW_MALLOC(size) glip__stb_malloc(size)
-#define STBIW_REALLOC(pointer, size) glip__stb_realloc(pointer, size)
-#define STBIW_FREE(pointer) glip__stb_free(pointer)
-#define STBIW_ASSERT(condition) ((condition) ? (void)0 : glip__stb_fault())
+#define STBIW_MALLOC(size) glip__codec_malloc(size)
+#define STBIW_REALLOC(pointer, size) glip__codec_realloc(pointer, size)
+#define STBIW_FREE(pointer) glip__codec_free(pointer)
+#define STBIW_ASSERT(condition) ((condition) ? (void)0 : glip__codec_fault())
 /* Its bit buffer is an int whose high bits are shifted out on purpose. */
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((no_sanitize("shift"))), apply_to = function)

@@ -16,6 +16,7 @@ for command in ground phrases convert info; do
 done
 good "version" --version
 check "version says which" grep -q '^glip [0-9]' "$tmp/out"
+check "version says who decodes JPEG" grep -qE '^images: JPEG by (libjpeg-turbo [0-9.]+|stb_image),' "$tmp/out"
 
 run
 check "no command: status 2" [ $status -eq 2 ]
