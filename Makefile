@@ -44,8 +44,8 @@ endif
 LINK := $(CC) $(OPT) -pthread
 
 # ---- Sources: every file below src/; kernels only for the architecture they are for --------------------------------
-ISA_X86 := %_avx2.c %_avx512.c
-ISA_ARM := %_neon.c
+ISA_X86 := %_avx2.c %_avxvnni.c %_avx512.c
+ISA_ARM := %_neon.c %_dotprod.c
 LIB_SRC := $(sort $(wildcard src/*/*.c))
 ifneq ($(ARCH),x86_64)
 LIB_SRC := $(filter-out $(ISA_X86),$(LIB_SRC))
@@ -86,7 +86,8 @@ say = @echo "  $(1) $(2)"
 endif
 
 # ---- Objects and libraries -----------------------------------------------------------------------------------------
-$(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
+$(OBJ)/%_avx2.o $(OBJ)/%_avxvnni.o: ISA := -mavx2 -mfma
+$(OBJ)/%_dotprod.o: ISA := -march=armv8.2-a+dotprod
 # clang needs many minutes for these unrolled loops under its sanitizers; the AVX2 ones, of the same source, keep them.
 AVX512_fuzz := -fno-sanitize=address,undefined,fuzzer-no-link
 ifeq ($(notdir $(CC)),clang)
@@ -143,6 +144,7 @@ WRAP_test_io_failures := open read pread mmap fstat fsync rename close fdopen fw
 
 # Objects that only one test needs.
 MORE_test_fuzz_replay := $(call obj,$(FUZZ_SRC))
+MORE_test_kernels_narrow := $(if $(filter x86_64,$(ARCH)),$(call obj,$(sort $(wildcard tests/kernels/emulated_*_avx2.c))))
 
 # The folder of a test is part of its object's path, its name is unique.
 define test_program
