@@ -11,7 +11,10 @@
 
 INLINE sums add_group(sums s, ivec left, ivec right)
 {
-	return _mm256_add_epi32(s, _mm256_madd_epi16(left, right));
+	/* As text: with intrinsics gcc 12 keeps some of the sums in memory. */
+	ivec products;
+	__asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(s), "=&x"(products) : "x"(left), "x"(right));
+	return s;
 }
 
 #include "ops/narrow_i8_impl.h"

@@ -71,7 +71,8 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t groups, const uint32
 	sums sum[MR][NV];
 	float part[MR * NR];
 	const float *before = NULL;
-	for (; groups > STRETCH_GROUPS; groups -= STRETCH_GROUPS) {
+	/* Where a stretch is shorter than the longest row. */
+	for (; STRETCH_GROUPS < NARROW_MAX_K / 4 && groups > STRETCH_GROUPS; groups -= STRETCH_GROUPS) {
 		stretch_of(rows, vecs, STRETCH_GROUPS, a, lda, panel, sum);
 		UNROLL
 		for (int i = 0; i < rows; i++) {
