@@ -74,7 +74,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format
+.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan test-arm64 check bench install uninstall clean help deps deps-test tests examples format
 .SECONDARY:
 
 all: deps $(OUT)/glip $(OUT)/libglip.a $(OUT)/libglip.so $(OUT)/libglip.pc
@@ -176,7 +176,7 @@ PARSER_TESTS := test_alloc test_weights test_malformed_gguf test_malformed_pth t
 
 # In 32 bits, under gcc's sanitizers; the two libraries that this takes are unpacked in build/i386.
 test-m32: deps-test
-	@scripts/i386-libs build/i386
+	@scripts/foreign-libs i386 build/i386 libutf8proc2 libcmocka0
 	@$(MAKE) --no-print-directory CC=gcc FLAVOR=m32 $(call programs,build/m32,$(PARSER_TESTS))
 	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/run-tests build/m32 $(PARSER_TESTS)
 
@@ -194,6 +194,18 @@ test-ndebug: deps-test
 test-clang-asan: deps-test
 	@$(MAKE) --no-print-directory CC=clang FLAVOR=asan $(call programs,build/clang-asan,$(call tests_of,unit robust))
 	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) TEST_TIMEOUT=900 scripts/run-tests build/clang-asan $(call tests_of,unit robust)
+
+# The kernels on ARM: a cross compiler, and qemu, which makes them some twenty times slower.
+ARM64 := build/aarch64-linux-gnu-gcc-release
+ARM64_TESTS ?= test_kernels_narrow test_kernels_rows
+
+test-arm64:
+	@scripts/deps arm64
+	@scripts/foreign-libs arm64 build/arm64 libutf8proc2 libcmocka0 libopenblas0-pthread libgfortran5
+	@$(MAKE) --no-print-directory CC=aarch64-linux-gnu-gcc CFLAGS="-idirafter /usr/include/$(shell uname -m)-linux-gnu" \
+		LDFLAGS="-Lbuild/arm64 -Wl,-rpath-link,build/arm64" $(call programs,$(ARM64),$(ARM64_TESTS))
+	@TEST_TIMEOUT=900 TEST_TOOL="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=build/arm64" \
+		scripts/run-tests $(ARM64) $(ARM64_TESTS)
 
 # ---- Fuzzing: libFuzzer, so clang; each target for FUZZ_SECONDS, its finds in build/fuzz/TARGET ------------------------
 # What the runs did stands in build/fuzz/table.txt. With FUZZ_TABLE=FILE a run that was stopped goes on where it was: the
@@ -297,8 +309,9 @@ help:
 		'make bench      timings of kernels and of the whole model' \
 		'make fuzz       each fuzz target for FUZZ_SECONDS (60), with clang' \
 		'make coverage   how much of the parsers the tests run through' \
-		'make test-m32 | test-memcheck | test-ndebug | test-clang-asan' \
-		'                the parsers in 32 bits and under valgrind, tests without assertions and under clang'"'"'s sanitizers' \
+		'make test-m32 | test-memcheck | test-ndebug | test-clang-asan | test-arm64' \
+		'                the parsers in 32 bits and under valgrind, tests without assertions and under clang'"'"'s sanitizers,' \
+		'                kernels on ARM under qemu' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
 		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds'
 

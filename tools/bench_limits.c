@@ -171,7 +171,7 @@ static double loop_neon(void)
 	return (double)vgetq_lane_f32(sum[0], 0);
 }
 
-static double loop_sdot(void)
+__attribute__((target("arch=armv8.2-a+dotprod"))) static double loop_sdot(void)
 {
 	int32x4_t x = vdupq_n_s32(0x03030303), sum[SUMS];
 #pragma GCC unroll 16
@@ -180,7 +180,7 @@ static double loop_sdot(void)
 	for (int n = 0; n < STEPS; n++) {
 #pragma GCC unroll 16
 		for (int i = 0; i < SUMS; i++)
-			__asm__(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %1.16b" : "+w"(sum[i]) : "w"(x));
+			__asm__("sdot %0.4s, %1.16b, %1.16b" : "+w"(sum[i]) : "w"(x));
 	}
 #pragma GCC unroll 16
 	for (int i = 1; i < SUMS; i++)
