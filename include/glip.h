@@ -185,7 +185,7 @@ enum glip_compute {
 	GLIP_COMPUTE_F32 = 1,
 	GLIP_COMPUTE_BF16 = 2, /* bfloat16: 8 bits of mantissa */
 	GLIP_COMPUTE_I8 = 3,   /* 8-bit integers: weights scaled per output channel, activations per position */
-	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: as fast as BF16, ten times more exact */
+	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: ten times more exact than BF16 */
 };
 
 struct glip_session_options {
