@@ -39,8 +39,10 @@ OPT_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-o
 OPT_tsan := -O1 -g -fsanitize=thread
 OPT_coverage := -O0 -g --coverage
 OPT_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
-# The parsers alone, in 32 bits: SSE so that numbers round as they do elsewhere.
-OPT_m32 := -O1 -g -m32 -msse2 -mfpmath=sse -fsanitize=address,undefined -fno-sanitize-recover=all
+# The parsers alone, in 32 bits: the kernel's headers from where those of 64 bits lie, as a cross compiler's package and the
+# one that links them elsewhere exclude each other; SSE so that numbers round as they do elsewhere.
+M32_HEADERS := -idirafter /usr/include/x86_64-linux-gnu
+OPT_m32 := -O1 -g -m32 $(M32_HEADERS) -msse2 -mfpmath=sse -fsanitize=address,undefined -fno-sanitize-recover=all
 OPT := $(OPT_$(FLAVOR))
 # Files may have more bytes than a 32-bit machine has addresses.
 LARGE_FILES := $(if $(filter i%86 arm%,$(ARCH)),-D_FILE_OFFSET_BITS=64)
@@ -54,8 +56,8 @@ endif
 LINK := $(CC) $(OPT) -pthread
 
 # ---- Sources: every file below src/; kernels only for the architecture they are for --------------------------------
-ISA_X86 := %_avx2.c %_avx512.c
-ISA_ARM := %_neon.c
+ISA_X86 := %_avx2.c %_avxvnni.c %_avx512.c
+ISA_ARM := %_neon.c %_dotprod.c
 LIB_SRC := $(sort $(wildcard src/*/*.c))
 ifneq ($(ARCH),x86_64)
 LIB_SRC := $(filter-out $(ISA_X86),$(LIB_SRC))
@@ -85,7 +87,7 @@ HELPERS := $(foreach t,$(HELPER_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 TESTS := $(foreach t,$(TEST_SRC),$(OUT)/tests/$(notdir $(basename $(t))))
 
 .DEFAULT_GOAL := all
-.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan check bench install uninstall clean help deps deps-test tests examples format FORCE
+.PHONY: all coverage demo fuzz test test-m32 test-memcheck test-ndebug test-clang-asan test-arm64 check bench install uninstall clean help deps deps-test tests examples format FORCE
 .SECONDARY:
 
 # What deps has installed a moment ago counts, too.
@@ -100,7 +102,8 @@ say = @echo "  $(1) $(2)"
 endif
 
 # ---- Objects and libraries -----------------------------------------------------------------------------------------
-$(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
+$(OBJ)/%_avx2.o $(OBJ)/%_avxvnni.o: ISA := -mavx2 -mfma
+$(OBJ)/%_dotprod.o: ISA := -march=armv8.2-a+dotprod
 # clang needs many minutes for these unrolled loops under its sanitizers; the AVX2 ones, of the same source, keep them.
 AVX512_fuzz := -fno-sanitize=address,undefined,fuzzer-no-link
 ifeq ($(notdir $(CC)),clang)
@@ -165,6 +168,7 @@ WRAP_test_io_failures := open read pread mmap fstat fsync rename close fdopen fw
 
 # Objects that only one test needs.
 MORE_test_fuzz_replay := $(call obj,$(FUZZ_SRC))
+MORE_test_kernels_narrow := $(if $(filter x86_64,$(ARCH)),$(call obj,$(sort $(wildcard tests/kernels/emulated_*_avx2.c))))
 
 # The folder of a test is part of its object's path, its name is unique.
 define test_program
@@ -196,7 +200,7 @@ PARSER_TESTS := test_alloc test_weights test_malformed_gguf test_malformed_pth t
 
 # In 32 bits, under gcc's sanitizers; the two libraries that this takes are unpacked in build/i386.
 test-m32: deps-test
-	@scripts/i386-libs build/i386
+	@scripts/foreign-libs i386 build/i386 libutf8proc2 libcmocka0
 	@$(MAKE) --no-print-directory CC=gcc FLAVOR=m32 $(call programs,build/m32,$(PARSER_TESTS))
 	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/run-tests build/m32 $(PARSER_TESTS)
 
@@ -214,6 +218,18 @@ test-ndebug: deps-test
 test-clang-asan: deps-test
 	@$(MAKE) --no-print-directory CC=clang FLAVOR=asan $(call programs,build/clang-asan$(OTHER),$(call tests_of,unit robust))
 	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) TEST_TIMEOUT=900 scripts/run-tests build/clang-asan$(OTHER) $(call tests_of,unit robust)
+
+# The kernels on ARM: a cross compiler, and qemu, which makes them some twenty times slower.
+ARM64 := build/aarch64-linux-gnu-gcc-release
+ARM64_TESTS ?= test_kernels_narrow test_kernels_rows
+
+test-arm64:
+	@scripts/deps arm64
+	@scripts/foreign-libs arm64 build/arm64 libutf8proc2 libcmocka0 libopenblas0-pthread libgfortran5
+	@$(MAKE) --no-print-directory CC=aarch64-linux-gnu-gcc CFLAGS="-idirafter /usr/include/$(shell uname -m)-linux-gnu" \
+		LDFLAGS="-Lbuild/arm64 -Wl,-rpath-link,build/arm64" $(call programs,$(ARM64),$(ARM64_TESTS))
+	@TEST_TIMEOUT=900 TEST_TOOL="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=build/arm64" \
+		scripts/run-tests $(ARM64) $(ARM64_TESTS)
 
 # ---- Fuzzing: libFuzzer, so clang; each target for FUZZ_SECONDS, its finds in build/fuzz/TARGET ------------------------
 # What the runs did stands in build/fuzz/table.txt. With FUZZ_TABLE=FILE a run that was stopped goes on where it was: the
@@ -317,8 +333,9 @@ help:
 		'make bench      timings of kernels and of the whole model' \
 		'make fuzz       each fuzz target for FUZZ_SECONDS (60), with clang' \
 		'make coverage   how much of the parsers the tests run through' \
-		'make test-m32 | test-memcheck | test-ndebug | test-clang-asan' \
-		'                the parsers in 32 bits and under valgrind, tests without assertions and under clang'"'"'s sanitizers' \
+		'make test-m32 | test-memcheck | test-ndebug | test-clang-asan | test-arm64' \
+		'                the parsers in 32 bits and under valgrind, tests without assertions and under clang'"'"'s sanitizers,' \
+		'                kernels on ARM under qemu' \
 		'make install    to PREFIX ($(PREFIX)), below DESTDIR' \
 		'FLAVOR=asan|tsan|debug|ndebug|coverage and CC=clang choose other builds' \
 		'JPEG=turbo|stb  who decodes JPEG: libjpeg-turbo (the default where it is found) or stb_image'

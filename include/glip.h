@@ -185,7 +185,7 @@ enum glip_compute {
 	GLIP_COMPUTE_F32 = 1,
 	GLIP_COMPUTE_BF16 = 2, /* bfloat16: 8 bits of mantissa */
 	GLIP_COMPUTE_I8 = 3,   /* 8-bit integers: weights scaled per output channel, activations per position */
-	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: as fast as BF16, ten times more exact */
+	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: ten times more exact than BF16 */
 };
 
 struct glip_session_options {
@@ -197,8 +197,8 @@ struct glip_session_options {
 	void *observer_user;
 	glip_progress_fn progress; /* NULL: none */
 	void *progress_user;
-	/* Own kernels only, and only where the machine has instructions for them (GLIP_CPU_AVX512_BF16, _VNNI): elsewhere
-	 * narrower numbers would not be faster, and float32 is used. */
+	/* Own kernels only, and only where the machine is faster with narrower numbers; elsewhere float32 is used. I8 and I16:
+	 * AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: AVX512_BF16. */
 	enum glip_compute compute;
 };
 
@@ -208,7 +208,9 @@ enum glip_cpu_flags {
 	GLIP_CPU_AVX512 = 1u << 2, /* F, BW, DQ, VL */
 	GLIP_CPU_NEON = 1u << 3,
 	GLIP_CPU_AVX512_BF16 = 1u << 4, /* beside AVX512: products of bfloat16 */
-	GLIP_CPU_AVX512_VNNI = 1u << 5  /* beside AVX512: products of 8-bit and 16-bit integers */
+	GLIP_CPU_AVX512_VNNI = 1u << 5, /* beside AVX512: products of 8-bit and 16-bit integers */
+	GLIP_CPU_AVX_VNNI = 1u << 6,    /* beside AVX2: the same */
+	GLIP_CPU_NEON_DOTPROD = 1u << 7 /* beside NEON: products of 8-bit integers */
 };
 
 /* The instruction sets of this machine that the library has kernels for. */

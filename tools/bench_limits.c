@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/pool.h"
 #include "bench.h"
+#include "ops/narrow.h"
 #include "terminal.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -19,7 +20,7 @@
 #endif
 
 /* More independent sums than latency times the instructions per cycle: ten. */
-enum { SUMS = 12, STEPS = 40000, PIECES_PER_THREAD = 16, MAX_LIMITS = 8 };
+enum { SUMS = 12, STEPS = 40000, PIECES_PER_THREAD = 16, MAX_LIMITS = 12 };
 static const size_t READ_BYTES = (size_t)256 << 20;
 
 /* A loop of STEPS times SUMS instructions; the result keeps it from being dropped. */
@@ -101,6 +102,57 @@ __attribute__((target("avx512f,avx512vnni"))) static double loop_i8(void)
 		sum[0] = _mm512_add_epi32(sum[0], sum[i]);
 	return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
 }
+/* As text, as the compiler would multiply once for all sums, and does not have every intrinsic. */
+__attribute__((target("avx2"))) static double loop_madd(void)
+{
+	__m256i x = _mm256_set1_epi8(3), products, sum[SUMS];
+#pragma GCC unroll 16
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm256_set1_epi32(i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			__asm__("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum[i]), "=&x"(products) : "x"(x));
+	}
+#pragma GCC unroll 16
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm256_add_epi32(sum[0], sum[i]);
+	return (double)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
+}
+
+__attribute__((target("avx2"))) static double loop_vnni_i16(void)
+{
+	__m256i x = _mm256_set1_epi8(3), sum[SUMS];
+#pragma GCC unroll 16
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm256_set1_epi32(i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			__asm__("%{vex%} vpdpwssd %1, %1, %0" : "+x"(sum[i]) : "x"(x));
+	}
+#pragma GCC unroll 16
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm256_add_epi32(sum[0], sum[i]);
+	return (double)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
+}
+
+__attribute__((target("avx2"))) static double loop_vnni_i8(void)
+{
+	__m256i x = _mm256_set1_epi8(3), sum[SUMS];
+#pragma GCC unroll 16
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = _mm256_set1_epi32(i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			__asm__("%{vex%} vpdpbusd %1, %1, %0" : "+x"(sum[i]) : "x"(x));
+	}
+#pragma GCC unroll 16
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = _mm256_add_epi32(sum[0], sum[i]);
+	return (double)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
+}
 #endif
 
 #if defined(__aarch64__)
@@ -117,6 +169,23 @@ static double loop_neon(void)
 	for (int i = 1; i < SUMS; i++)
 		sum[0] = vaddq_f32(sum[0], sum[i]);
 	return (double)vgetq_lane_f32(sum[0], 0);
+}
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) static double loop_sdot(void)
+{
+	int32x4_t x = vdupq_n_s32(0x03030303), sum[SUMS];
+#pragma GCC unroll 16
+	for (int i = 0; i < SUMS; i++)
+		sum[i] = vdupq_n_s32(i);
+	for (int n = 0; n < STEPS; n++) {
+#pragma GCC unroll 16
+		for (int i = 0; i < SUMS; i++)
+			__asm__("sdot %0.4s, %1.16b, %1.16b" : "+w"(sum[i]) : "w"(x));
+	}
+#pragma GCC unroll 16
+	for (int i = 1; i < SUMS; i++)
+		sum[0] = vaddq_s32(sum[0], sum[i]);
+	return (double)vgetq_lane_s32(sum[0], 0);
 }
 #endif
 
@@ -221,6 +290,15 @@ static int find_limits(struct limit list[MAX_LIMITS])
 #if X86_LIMITS
 	if (glip__cpu_flags() & GLIP_CPU_AVX2)
 		list[count++] = (struct limit){"float32 multiply-add, AVX2", loop_avx2, 16, GLIP_COMPUTE_F32};
+	/* Where nothing better serves both kinds of integers. */
+	if (glip__narrow_kernels(GLIP_COMPUTE_I8, glip__cpu_flags()) == &glip__narrow_i8_avx2) {
+		list[count++] = (struct limit){"int16 VPMADDWD and VPADDD", loop_madd, 32, GLIP_COMPUTE_I16};
+		list[count++] = (struct limit){"int8, the same", loop_madd, 32, GLIP_COMPUTE_I8};
+	}
+	if (glip__cpu_flags() & GLIP_CPU_AVX_VNNI) {
+		list[count++] = (struct limit){"int16 VPDPWSSD, AVX-VNNI", loop_vnni_i16, 32, GLIP_COMPUTE_I16};
+		list[count++] = (struct limit){"int8 VPDPBUSD, AVX-VNNI", loop_vnni_i8, 64, GLIP_COMPUTE_I8};
+	}
 	if (glip__cpu_flags() & GLIP_CPU_AVX512) {
 		list[count++] = (struct limit){"float32 multiply-add, AVX-512", loop_avx512, 32, GLIP_COMPUTE_F32};
 		if (__builtin_cpu_supports("avx512bf16"))
@@ -232,6 +310,8 @@ static int find_limits(struct limit list[MAX_LIMITS])
 	}
 #elif defined(__aarch64__)
 	list[count++] = (struct limit){"float32 multiply-add, NEON", loop_neon, 8, GLIP_COMPUTE_F32};
+	if (glip__cpu_flags() & GLIP_CPU_NEON_DOTPROD)
+		list[count++] = (struct limit){"int8 SDOT", loop_sdot, 32, GLIP_COMPUTE_I8};
 #else
 	(void)list;
 #endif

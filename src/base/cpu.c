@@ -1,10 +1,38 @@
 #include "base/cpu.h"
 
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "glip.h"
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 enum { USUAL_CACHE = 512 * 1024, LEAST_CACHE = 128 * 1024, MOST_CACHE = 2 * 1024 * 1024 };
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/* Not every compiler that __builtin_cpu_supports() comes with knows the name. */
+static bool has_avx_vnni(void)
+{
+	unsigned a, b, c, d;
+	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0;
+}
+#elif defined(__aarch64__)
+static bool has_dotprod(void)
+{
+#if defined(__ARM_FEATURE_DOTPROD)
+	return true;
+#elif defined(__linux__)
+	const unsigned long asimddp = 1ul << 20; /* HWCAP_ASIMDDP, which old headers lack */
+	return (getauxval(AT_HWCAP) & asimddp) != 0;
+#else
+	return false;
+#endif
+}
+#endif
 
 uint32_t glip__cpu_flags(void)
 {
@@ -21,8 +49,12 @@ uint32_t glip__cpu_flags(void)
 		flags |= GLIP_CPU_AVX512_BF16;
 	if ((flags & GLIP_CPU_AVX512) != 0 && __builtin_cpu_supports("avx512vnni"))
 		flags |= GLIP_CPU_AVX512_VNNI;
+	if ((flags & GLIP_CPU_AVX2) != 0 && has_avx_vnni())
+		flags |= GLIP_CPU_AVX_VNNI;
 #elif defined(__aarch64__)
 	flags |= GLIP_CPU_NEON; /* part of the base architecture */
+	if (has_dotprod())
+		flags |= GLIP_CPU_NEON_DOTPROD;
 #endif
 	return flags;
 }

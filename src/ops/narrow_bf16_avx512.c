@@ -1,19 +1,19 @@
 /* Products of bfloat16 pairs: AVX-512 with BF16. */
 #include <assert.h>
-#include <immintrin.h>
 
 #include "ops/narrow.h"
-#include "ops/vec_contract.h"
+#include "ops/vec_avx512.h"
 
-enum { STRETCH_GROUPS = NARROW_MAX_K / 2 };
-typedef __m512 sums;
+#define MR 12
+enum { NV = 2, NR = NV * V, STRETCH_GROUPS = NARROW_MAX_K / 2 };
+typedef vec sums;
 
 INLINE sums zero_sums(void)
 {
-	return _mm512_setzero_ps();
+	return v_zero();
 }
 
-INLINE sums add_group(sums s, __m512i left, __m512i right)
+INLINE sums add_group(sums s, ivec left, ivec right)
 {
 	/* As text: with the intrinsic gcc 12 moves every sum from register to register at each step; and the file needs
 	 * no more flags than the other AVX-512 ones. */
@@ -21,7 +21,7 @@ INLINE sums add_group(sums s, __m512i left, __m512i right)
 	return s;
 }
 
-INLINE __m512 finished(sums s, const uint32_t *left, const uint32_t *right)
+INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 {
 	(void)left;
 	(void)right;
@@ -36,10 +36,9 @@ static void narrow_row(const float *x, size_t k, uint32_t *row)
 	row += NARROW_HEAD;
 	for (size_t p = 0; p < k; p += 2 * V, row += V) {
 		size_t n = k - p, low = n < V ? n : V, high = n - low < V ? n - low : V, groups = (low + high + 1) / 2;
+		vec last = high > 0 ? load_part(x + p + low, high) : v_zero();
 		__m512i pairs;
-		__asm__("vcvtne2ps2bf16 %2, %1, %0"
-		        : "=v"(pairs)
-		        : "v"(load_values(x + p + low, high)), "v"(load_values(x + p, low)));
+		__asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(pairs) : "v"(last), "v"(load_part(x + p, low)));
 		_mm512_mask_storeu_epi32(row, (__mmask16)((1u << groups) - 1), pairs);
 	}
 }

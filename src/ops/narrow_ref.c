@@ -1,4 +1,4 @@
-/* Narrow products in plain C, the oracle of the others, and the choice among all of them. */
+/* Narrow products in plain C, the oracle of the others. */
 #include "ops/narrow.h"
 
 #include <assert.h>
@@ -200,19 +200,3 @@ const struct narrow_kernels glip__narrow_i16_ref = {
 	.right_row = i16_row,
 	.tile = i16_tile,
 };
-
-const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask)
-{
-#if defined(__x86_64__)
-	if (compute == GLIP_COMPUTE_BF16 && (cpu_mask & GLIP_CPU_AVX512_BF16) != 0)
-		return &glip__narrow_bf16_avx512;
-	if (compute == GLIP_COMPUTE_I16 && (cpu_mask & GLIP_CPU_AVX512_VNNI) != 0)
-		return &glip__narrow_i16_avx512;
-	if (compute == GLIP_COMPUTE_I8 && (cpu_mask & GLIP_CPU_AVX512_VNNI) != 0)
-		return &glip__narrow_i8_avx512;
-#else
-	(void)compute;
-	(void)cpu_mask;
-#endif
-	return NULL;
-}

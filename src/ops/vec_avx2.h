@@ -172,4 +172,92 @@ static inline void v_transpose(vec r[V])
 		r[i] = s[i];
 }
 
+typedef __m256i ivec;
+
+static inline ivec i_zero(void)
+{
+	return _mm256_setzero_si256();
+}
+
+static inline ivec i_set1(uint32_t x)
+{
+	return _mm256_set1_epi32((int)x);
+}
+
+static inline ivec i_load(const uint32_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+static inline ivec i_add(ivec a, ivec b)
+{
+	return _mm256_add_epi32(a, b);
+}
+
+static inline ivec i_sub(ivec a, ivec b)
+{
+	return _mm256_sub_epi32(a, b);
+}
+
+static inline ivec i_mul(ivec a, ivec b)
+{
+	return _mm256_mullo_epi32(a, b);
+}
+
+static inline ivec i_min(ivec a, ivec b)
+{
+	return _mm256_min_epi32(a, b);
+}
+
+static inline ivec i_max(ivec a, ivec b)
+{
+	return _mm256_max_epi32(a, b);
+}
+
+static inline ivec i_round(vec a)
+{
+	return _mm256_cvtps_epi32(a);
+}
+
+static inline vec i_float(ivec a)
+{
+	return _mm256_cvtepi32_ps(a);
+}
+
+static inline int32_t i_sum(ivec a)
+{
+	__m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+	s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+	return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+static inline void i_store16(uint32_t *p, const ivec x[2], size_t n)
+{
+	/* The instruction packs within halves. */
+	ivec pairs = _mm256_permute4x64_epi64(_mm256_packs_epi32(x[0], x[1]), 0xd8);
+	if (n >= 16)
+		_mm256_storeu_si256((__m256i *)(void *)p, pairs);
+	else
+		_mm256_maskstore_epi32((int *)p, v_tail((n + 1) / 2), pairs);
+}
+
+static inline void i_store8(uint32_t *p, const ivec x[2], size_t n)
+{
+	const ivec low = _mm256_set1_epi32(0xff), order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
+	ivec pairs = _mm256_packus_epi32(_mm256_and_si256(x[0], low), _mm256_and_si256(x[1], low));
+	ivec bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(pairs, pairs), order);
+	if (n >= 16)
+		_mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(bytes));
+	else
+		_mm256_maskstore_epi32((int *)p, v_tail((n + 3) / 4), bytes);
+}
+
+static inline float v_sum16(const vec x[2])
+{
+	vec all = _mm256_add_ps(x[0], x[1]);
+	__m128 s = _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
+	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
 #endif

@@ -168,4 +168,84 @@ static inline void v_transpose(vec r[V])
 		r[i] = s[i];
 }
 
+typedef __m512i ivec;
+
+static inline ivec i_zero(void)
+{
+	return _mm512_setzero_si512();
+}
+
+static inline ivec i_set1(uint32_t x)
+{
+	return _mm512_set1_epi32((int)x);
+}
+
+static inline ivec i_load(const uint32_t *p)
+{
+	return _mm512_loadu_si512(p);
+}
+
+static inline ivec i_add(ivec a, ivec b)
+{
+	return _mm512_add_epi32(a, b);
+}
+
+static inline ivec i_sub(ivec a, ivec b)
+{
+	return _mm512_sub_epi32(a, b);
+}
+
+static inline ivec i_mul(ivec a, ivec b)
+{
+	return _mm512_mullo_epi32(a, b);
+}
+
+static inline ivec i_min(ivec a, ivec b)
+{
+	return _mm512_min_epi32(a, b);
+}
+
+static inline ivec i_max(ivec a, ivec b)
+{
+	return _mm512_max_epi32(a, b);
+}
+
+static inline ivec i_round(vec a)
+{
+	return _mm512_cvtps_epi32(a);
+}
+
+static inline vec i_float(ivec a)
+{
+	return _mm512_cvtepi32_ps(a);
+}
+
+static inline int32_t i_sum(ivec a)
+{
+	return _mm512_reduce_add_epi32(a);
+}
+
+static inline void i_store16(uint32_t *p, const ivec x[1], size_t n)
+{
+	__m256i pairs = _mm512_cvtsepi32_epi16(x[0]);
+	if (n >= 16)
+		_mm256_storeu_si256((__m256i *)(void *)p, pairs);
+	else
+		_mm256_mask_storeu_epi32(p, (__mmask8)((1u << (n + 1) / 2) - 1), pairs);
+}
+
+static inline void i_store8(uint32_t *p, const ivec x[1], size_t n)
+{
+	__m128i bytes = _mm512_cvtepi32_epi8(x[0]);
+	if (n >= 16)
+		_mm_storeu_si128((__m128i *)(void *)p, bytes);
+	else
+		_mm_mask_storeu_epi32(p, (__mmask8)((1u << (n + 3) / 4) - 1), bytes);
+}
+
+static inline float v_sum16(const vec x[1])
+{
+	return _mm512_reduce_add_ps(x[0]);
+}
+
 #endif

@@ -156,4 +156,76 @@ static inline void v_transpose(vec r[V])
 	r[3] = vcombine_f32(vget_high_f32(low.val[1]), vget_high_f32(high.val[1]));
 }
 
+typedef int32x4_t ivec;
+
+static inline ivec i_zero(void)
+{
+	return vdupq_n_s32(0);
+}
+
+static inline ivec i_set1(uint32_t x)
+{
+	return vreinterpretq_s32_u32(vdupq_n_u32(x));
+}
+
+static inline ivec i_load(const uint32_t *p)
+{
+	return vreinterpretq_s32_u32(vld1q_u32(p));
+}
+
+static inline ivec i_add(ivec a, ivec b)
+{
+	return vaddq_s32(a, b);
+}
+
+static inline ivec i_sub(ivec a, ivec b)
+{
+	return vsubq_s32(a, b);
+}
+
+static inline ivec i_mul(ivec a, ivec b)
+{
+	return vmulq_s32(a, b);
+}
+
+static inline ivec i_min(ivec a, ivec b)
+{
+	return vminq_s32(a, b);
+}
+
+static inline ivec i_max(ivec a, ivec b)
+{
+	return vmaxq_s32(a, b);
+}
+
+static inline ivec i_round(vec a)
+{
+	return vcvtnq_s32_f32(a);
+}
+
+static inline vec i_float(ivec a)
+{
+	return vcvtq_f32_s32(a);
+}
+
+static inline int32_t i_sum(ivec a)
+{
+	return vaddvq_s32(a);
+}
+
+static inline void i_store8(uint32_t *p, const ivec x[4], size_t n)
+{
+	int16x8_t low = vcombine_s16(vmovn_s32(x[0]), vmovn_s32(x[1])),
+			  high = vcombine_s16(vmovn_s32(x[2]), vmovn_s32(x[3]));
+	uint32x4_t bytes = vreinterpretq_u32_s8(vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+	uint32_t part[4];
+	if (n >= 16) {
+		vst1q_u32(p, bytes);
+		return;
+	}
+	vst1q_u32(part, bytes);
+	for (size_t i = 0; i < (n + 3) / 4; i++)
+		p[i] = part[i];
+}
+
 #endif

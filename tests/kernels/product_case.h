@@ -162,15 +162,15 @@ static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_lef
 	float factor;
 	memcpy(&factor, row, sizeof factor);
 	for (int64_t p = 0; p < k; p++) {
-		uint32_t group = row[NARROW_HEAD + p / narrow->group];
-		if (narrow->compute == GLIP_COMPUTE_I16)
-			x[p] = (double)factor * (int16_t)(uint16_t)(group >> p % 2 * 16);
-		else if (narrow->compute == GLIP_COMPUTE_BF16)
-			x[p] = (double)glip__widen_bf16((uint16_t)(group >> p % 2 * 16));
-		else if (is_left)
-			x[p] = (double)factor * ((int)(group >> p % 4 * 8 & 0xff) - (int)row[1]);
+		uint32_t value = row[NARROW_HEAD + p / narrow->group] >> p % narrow->group * (32 / narrow->group);
+		if (narrow->compute == GLIP_COMPUTE_BF16)
+			x[p] = (double)glip__widen_bf16((uint16_t)value);
+		else if (narrow->group == 2)
+			x[p] = (double)factor * ((int16_t)(uint16_t)value - (is_left ? (int)row[1] : 0));
+		else if (is_left && narrow->left_low == 0)
+			x[p] = (double)factor * ((uint8_t)value - (int)row[1]);
 		else
-			x[p] = (double)factor * (int8_t)(uint8_t)(group >> p % 4 * 8);
+			x[p] = (double)factor * ((int8_t)(uint8_t)value - (is_left ? (int)row[1] : 0));
 	}
 }
 

@@ -1,5 +1,9 @@
-/* Products on bfloat16 and 8-bit integers: how rows are narrowed, and products of narrowed rows against sums in double.
- *  */
+/* Products on bfloat16, 16-bit and 8-bit integers: how rows are narrowed, and products of narrowed rows against sums in
+ * double. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "convert/convert_elements.h"
 #include "product_case.h"
 
@@ -14,15 +18,47 @@ static const struct narrow_kernels *const references[] = {&glip__narrow_bf16_ref
                                                           &glip__narrow_i16_ref};
 enum { COMPUTES = sizeof references / sizeof *references };
 
+/* count values of four bytes right before a page that nobody may touch. */
+static void *page_end(size_t count)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (count * 4 + page - 1) / page * page;
+	char *block = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(block != MAP_FAILED && mprotect(block + room, page, PROT_NONE) == 0);
+	return block + room - count * 4;
+}
+
+static void free_page_end(void *x, size_t count)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (count * 4 + page - 1) / page * page;
+	assert_int_equal(munmap((char *)x + count * 4 - room, room + page), 0);
+}
+
+/* AVX-VNNI's kernels with its instruction emulated. */
+extern const struct narrow_kernels emulated_i8_avxvnni, emulated_i16_avxvnni;
+
+/* Masks whose best kernels differ. */
+static const uint32_t masks[] = {
+	GLIP_CPU_AVX512_BF16, GLIP_CPU_AVX512_VNNI, GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2, GLIP_CPU_NEON_DOTPROD,
+};
+enum { MASKS = sizeof masks / sizeof *masks };
+
 /* Calls test with each set of narrow kernels this machine has, plain C first. */
 static void for_each_narrow(void (*test)(const struct narrow_kernels *narrow))
 {
 	for (size_t i = 0; i < COMPUTES; i++) {
-		const struct narrow_kernels *fast = glip__narrow_kernels(references[i]->compute, glip__cpu_flags());
 		test(references[i]);
-		if (fast)
-			test(fast);
+		for (size_t m = 0; m < MASKS; m++) {
+			const struct narrow_kernels *fast = glip__narrow_kernels(references[i]->compute, masks[m]);
+			if (fast && (glip__cpu_flags() & masks[m]))
+				test(fast);
+		}
 	}
+#if defined(__x86_64__)
+	if (glip__cpu_flags() & GLIP_CPU_AVX2) {
+		test(&emulated_i8_avxvnni);
+		test(&emulated_i16_avxvnni);
+	}
+#endif
 }
 
 static const struct narrow_kernels *reference_of(const struct narrow_kernels *narrow)
@@ -39,24 +75,130 @@ static void same_rows(const struct narrow_kernels *narrow)
 {
 	const struct narrow_kernels *reference = reference_of(narrow);
 	for (size_t k = 1; k < 150; k++) {
-		float *x = guarded_random(k, k % 5 == 0 ? 1000 : 1);
+		float *x = page_end(k);
+		for (size_t p = 0; p < k; p++)
+			x[p] = random_float(k % 5 == 0 ? 1000 : 1);
 		for (size_t p = 0; p < k && k % 3 == 0; p++)
 			x[p] = k % 2 == 0 ? 0 : fabsf(x[p]);
-		size_t words = NARROW_HEAD + (k + (size_t)narrow->group - 1) / (size_t)narrow->group;
+		size_t words = glip__narrow_words(narrow, k), most = glip__narrow_words(reference, k);
 		for (int left = 0; left < 2; left++) {
-			float *row = guarded(words), *expected = guarded(words);
+			float *row = guarded(words), *expected = guarded(most);
 			double back[150], again[150];
 			(left ? narrow->left_row : narrow->right_row)(x, k, (uint32_t *)(void *)row);
 			(left ? reference->left_row : reference->right_row)(x, k, (uint32_t *)(void *)expected);
-			assert_memory_equal(row, expected, 2 * sizeof *row);
+			assert_memory_equal(row, expected, sizeof *row);
 			widen_narrow(narrow, left, (uint32_t *)(void *)row, (int64_t)k, back);
-			widen_narrow(narrow, left, (uint32_t *)(void *)expected, (int64_t)k, again);
+			widen_narrow(reference, left, (uint32_t *)(void *)expected, (int64_t)k, again);
 			assert_memory_equal(back, again, k * sizeof *back);
 			free_guarded(row, words);
-			free_guarded(expected, words);
+			free_guarded(expected, most);
 		}
-		free_guarded(x, k);
+		free_page_end(x, k);
 	}
+}
+
+/* A value of a stretch as it is stored. */
+static void put_value(const struct narrow_kernels *narrow, uint32_t *row, size_t p, int value)
+{
+	size_t group = (size_t)narrow->group, bits = 32 / group, at = p % group * bits;
+	uint32_t mask = bits == 16 ? 0xffff : 0xff, *word = &row[NARROW_HEAD + p / group];
+	*word = (*word & ~(mask << at)) | ((uint32_t)value & mask) << at;
+}
+
+/* A stretch of k whole numbers with the factor 1: its values to q. kind 0: any that a row may have, as large as they can
+ * be in 8 bits; 1: as large in 16 bits; 2: the largest of one sign, or of the other in every other row. */
+static void whole_numbers(const struct narrow_kernels *narrow, bool left, int kind, size_t index, size_t k,
+                          uint32_t *row, int *q)
+{
+	const float one = 1;
+	bool bytes = narrow->group == 4, i8 = narrow->compute == GLIP_COMPUTE_I8;
+	int most = i8 ? (left ? 255 : 127) : 2800, least = -most, taken = 0, sum = 0;
+	if (bytes && left) {
+		least = narrow->left_low;
+		most = least + 255;
+		taken = least + (int)(random_bits() % 256);
+	}
+	memset(row, 0, glip__narrow_words(narrow, k) * sizeof *row);
+	for (size_t p = 0; p < k; p++) {
+		int value = least + (int)(random_bits() % (uint32_t)(most - least + 1));
+		if (kind == 2)
+			value = index % 2 == 0 || left ? most : least;
+		if (kind == 1 && !i8)
+			value = p < 2 ? (index % 2 == 0 ? NARROW_I16_MOST : -NARROW_I16_MOST) : 0;
+		put_value(narrow, row, p, value);
+		q[p] = value - taken;
+		sum += value;
+	}
+	memcpy(row, &one, sizeof one);
+	row[1] = left && bytes ? (uint32_t)taken : !left && i8 ? (uint32_t)sum : 0;
+}
+
+/* Sums of integers are exact in tiles of all sizes: with factors of 1 the result has the bits of the sum as a float, and
+ * of a float sum of such over stretches. Nothing outside of the operands is read, nothing outside of C written. */
+static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, int rows, int cols)
+{
+	const size_t words = glip__narrow_words(narrow, k), nr = (size_t)narrow->nr, ldc = nr + 3;
+	const size_t stretch = (size_t)narrow->stretch, group = (size_t)narrow->group;
+	size_t count = ((size_t)rows - 1) * ldc + (size_t)cols;
+	uint32_t *left = page_end((size_t)rows * words), *panel = page_end(words * nr), *row = page_end(words);
+	float *bias = page_end((size_t)cols), *c = guarded(count);
+	int *q = calloc((size_t)rows * k + nr * k, sizeof *q), *right = q + (size_t)rows * k;
+	assert_non_null(q);
+	for (size_t j = 0; j < nr; j++) {
+		for (size_t p = 0, at = 0; p < k; p += stretch, at += NARROW_HEAD + stretch / group)
+			whole_numbers(narrow, false, kind, j, k - p < stretch ? k - p : stretch, row + at, right + j * k + p);
+		for (size_t w = 0; w < words; w++)
+			panel[w * nr + j] = row[w];
+	}
+	for (size_t i = 0; i < (size_t)rows; i++)
+		for (size_t p = 0, at = 0; p < k; p += stretch, at += NARROW_HEAD + stretch / group)
+			whole_numbers(narrow, true, kind, i, k - p < stretch ? k - p : stretch, left + i * words + at,
+			              q + i * k + p);
+	for (int j = 0; j < cols; j++)
+		bias[j] = random_float(100);
+	narrow->tile((k + group - 1) / group, left, words, panel, kind == 0 ? bias : NULL, c, ldc, rows, cols);
+	for (size_t i = 0; i < (size_t)rows; i++) {
+		for (size_t j = 0; j < (size_t)cols; j++) {
+			float total = 0;
+			for (size_t p = 0; p < k; p += stretch) {
+				int64_t sum = 0;
+				for (size_t s = p; s < k && s < p + stretch; s++)
+					sum += (int64_t)q[i * k + s] * right[j * k + s];
+				total = (float)sum + total;
+			}
+			total += kind == 0 ? bias[j] : 0;
+			if (!(c[i * ldc + j] == total))
+				fail_msg("%s %d, k %zu, %d x %d: %zu, %zu is %.9g, not %.9g", narrow->name, (int)narrow->compute, k,
+				         rows, cols, i, j, (double)c[i * ldc + j], (double)total);
+			c[i * ldc + j] = 12345;
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		assert_true(c[i] == 12345.0F);
+	free_guarded(c, count);
+	free_page_end(bias, (size_t)cols);
+	free_page_end(row, words);
+	free_page_end(panel, words * nr);
+	free_page_end(left, (size_t)rows * words);
+	free(q);
+}
+
+static void exact_sums(const struct narrow_kernels *narrow)
+{
+	static const size_t lengths[] = {1, 2, 3, 5, 96, 255, 256, 257, 771, 2304};
+	if (narrow == reference_of(narrow) || narrow->compute == GLIP_COMPUTE_BF16)
+		return;
+	for (int kind = 0; kind < 3; kind++)
+		for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+			for (int rows = 1; rows <= narrow->mr; rows++)
+				for (int cols = 1 + (rows + (int)l) % 5; cols <= narrow->nr; cols += lengths[l] < 100 ? 5 : 10)
+					exact_tile(narrow, kind, lengths[l], rows, cols);
+}
+
+static void test_exact_sums(void **state)
+{
+	(void)state;
+	for_each_narrow(exact_sums);
 }
 
 static void test_rows(void **state)
@@ -215,8 +357,11 @@ static void test_stored_integers(void **state)
 			sets[s]->right_row(wide, K, row);
 			memcpy(&factor, row, sizeof factor);
 			assert_true(factor == scale);
-			for (int p = 0; p < K; p++)
-				assert_int_equal((int8_t)(uint8_t)(row[NARROW_HEAD + p / 4] >> p % 4 * 8), q[p]);
+			for (int p = 0; p < K; p++) {
+				int group = sets[s]->group;
+				uint32_t stored = row[NARROW_HEAD + p / group] >> p % group * (32 / group);
+				assert_int_equal(group == 4 ? (int8_t)(uint8_t)stored : (int16_t)(uint16_t)stored, q[p]);
+			}
 		}
 	}
 }
@@ -350,6 +495,17 @@ static void test_choice(void **state)
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_BF16, GLIP_CPU_SCALAR | GLIP_CPU_AVX2 | GLIP_CPU_AVX512));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I8, GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I16, GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16));
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_BF16, GLIP_CPU_AVX2 | GLIP_CPU_AVX_VNNI));
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I16, GLIP_CPU_NEON | GLIP_CPU_NEON_DOTPROD));
+	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I8, GLIP_CPU_SCALAR | GLIP_CPU_NEON));
+#if defined(__x86_64__)
+	const uint32_t avx2 = GLIP_CPU_SCALAR | GLIP_CPU_AVX2, vnni = avx2 | GLIP_CPU_AVX_VNNI;
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, avx2), &glip__narrow_i8_avx2);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I16, avx2), &glip__narrow_i16_avx2);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, vnni), &glip__narrow_i8_avxvnni);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I16, vnni), &glip__narrow_i16_avxvnni);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, UINT32_MAX), &glip__narrow_i8_avx512);
+#endif
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_F32, UINT32_MAX));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_AUTO, UINT32_MAX));
 }
@@ -357,9 +513,10 @@ static void test_choice(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),     cmocka_unit_test(test_bounds), cmocka_unit_test(test_products),
-		cmocka_unit_test(test_extremes), cmocka_unit_test(test_exact),  cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_given_up), cmocka_unit_test(test_choice), cmocka_unit_test(test_stored_integers),
+		cmocka_unit_test(test_rows),       cmocka_unit_test(test_bounds), cmocka_unit_test(test_products),
+		cmocka_unit_test(test_extremes),   cmocka_unit_test(test_exact),  cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_given_up),   cmocka_unit_test(test_choice), cmocka_unit_test(test_stored_integers),
+		cmocka_unit_test(test_exact_sums),
 	};
 	seed_random(argc, argv);
 	glip__arena_init(&arena, &glip__default_allocator);

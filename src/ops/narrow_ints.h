@@ -1,0 +1,31 @@
+/* What products of integers share, whatever multiplies them; included after a vec_<instruction set>.h. */
+#ifndef GLIP_OPS_NARROW_INTS_H
+#define GLIP_OPS_NARROW_INTS_H
+
+#include <string.h>
+
+#include "ops/narrow.h"
+
+enum { NV = 2, NR = NV * V, BLOCK = 16 / V }; /* vectors and columns of a panel's row; vectors of 16 values */
+typedef ivec sums;
+
+INLINE sums zero_sums(void)
+{
+	return i_zero();
+}
+
+/* The sums times the factors in the heads of a left row and of the columns. */
+INLINE vec scaled(sums s, const uint32_t *left, const uint32_t *right)
+{
+	float factor;
+	memcpy(&factor, left, sizeof factor);
+	return v_mul(i_float(s), v_mul(v_set1(factor), v_load((const float *)(const void *)right)));
+}
+
+/* V values of a row of k from value p on, zeros behind them. */
+INLINE vec values_at(const float *x, size_t p, size_t k)
+{
+	return p + V <= k ? v_load(x + p) : p < k ? v_load_n(x + p, k - p) : v_zero();
+}
+
+#endif
