@@ -7,7 +7,7 @@
 #include "ops/packed.h"
 
 enum {
-	BLOCK_BYTES = 600 * 1024, /* of left rows: with a panel this leaves a second-level cache of 1 MiB some room */
+	BLOCK_PERCENT = 58, /* of the second-level cache for left rows: with a panel this leaves it some room */
 	BLOCK_ROWS = 144,
 	PIECES = 16 /* wanted at least, so that workers of unequal speed finish together */
 };
@@ -172,7 +172,7 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 	size_t mr = (size_t)narrow->mr, nr = (size_t)narrow->nr, panel_count = glip__ceil_div(p->n, nr);
 	struct narrow_task task = task_of(ops->kernels, narrow, p);
 	TRY(pack(ops, &task));
-	size_t block = glip__min_size(BLOCK_ROWS, BLOCK_BYTES / sizeof *task.panels / task.left_ld);
+	size_t block = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / task.left_ld);
 	task.block_rows = block < mr ? mr : block / mr * mr;
 	size_t blocks = glip__ceil_div(p->m, task.block_rows);
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));

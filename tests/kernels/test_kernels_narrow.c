@@ -307,6 +307,7 @@ static void products(const struct narrow_kernels *narrow)
 				.pool = pool[t],
 				.arena = &arena,
 				.narrow = narrow,
+				.cache = cache_sizes[t],
 				.err = &err,
 			};
 			ops.gemm = GLIP_GEMM_NATIVE;
