@@ -197,8 +197,8 @@ struct glip_session_options {
 	void *observer_user;
 	glip_progress_fn progress; /* NULL: none */
 	void *progress_user;
-	/* Own kernels only, and only where the machine is faster with narrower numbers; elsewhere float32 is used. I8 and I16:
-	 * AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: AVX512_BF16. */
+	/* Own kernels only, and only where narrower numbers are faster on the machine; elsewhere float32 is used. I8 and
+	 * I16: AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: AVX512_BF16. */
 	enum glip_compute compute;
 };
 

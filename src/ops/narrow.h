@@ -1,6 +1,7 @@
 /* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or 16-bit values, or four 8-bit ones (two
- * where the instruction set multiplies 16-bit values only), called a group. What is narrowed is a stretch of a row, left or right, into a head and its groups; a row longer than
- * that is several stretches, one after the other, each with its own head:
+ * where the instruction set multiplies 16-bit values only), called a group. What is narrowed is a stretch of a row,
+ * left or right, into a head and its groups; a row longer than that is several stretches, one after the other, each
+ * with its own head:
  *
  *   stretch [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the groups
  *

@@ -1,6 +1,6 @@
-/* Products of 8-bit values widened to 16 bits when they are narrowed, a pair at a time: VPMADDWD. VPMADDUBSW, which takes
- * four bytes, adds two products in 16 bits; where these are kept from overflowing by the sign of one factor going over to
- * the other it is no faster, as a sum then takes as many instructions. */
+/* Products of 8-bit values widened to 16 bits when they are narrowed, a pair at a time: VPMADDWD. VPMADDUBSW, which
+ * takes four bytes, adds two products in 16 bits; where these are kept from overflowing by the sign of one factor going
+ * over to the other it is no faster, as a sum then takes as many instructions. */
 #include <assert.h>
 
 #include "ops/vec_avx2.h"

@@ -1,7 +1,7 @@
-/* A tile of products of narrow rows on vectors, included after a vec_<instruction set>.h with MR, the rows of a tile, and
- * these: STRETCH_GROUPS, the groups of a full stretch; sums, the type of a vector of sums; zero_sums(); add_group(sums,
- * left group in every lane, right groups); and finished(sums, left head, panel heads of the columns), which makes floats
- * of them. Contract: ops/narrow.h. */
+/* A tile of products of narrow rows on vectors, included after a vec_<instruction set>.h with MR, the rows of a tile,
+ * and these: STRETCH_GROUPS, the groups of a full stretch; sums, the type of a vector of sums; zero_sums();
+ * add_group(sums, left group in every lane, right groups); and finished(sums, left head, panel heads of the columns),
+ * which makes floats of them. Contract: ops/narrow.h. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

@@ -105,8 +105,8 @@ static void put_value(const struct narrow_kernels *narrow, uint32_t *row, size_t
 	*word = (*word & ~(mask << at)) | ((uint32_t)value & mask) << at;
 }
 
-/* A stretch of k whole numbers with the factor 1: its values to q. kind 0: any that a row may have, as large as they can
- * be in 8 bits; 1: as large in 16 bits; 2: the largest of one sign, or of the other in every other row. */
+/* A stretch of k whole numbers with the factor 1: its values to q. kind 0: any that a row may have, as large as they
+ * can be in 8 bits; 1: as large in 16 bits; 2: the largest of one sign, or of the other in every other row. */
 static void whole_numbers(const struct narrow_kernels *narrow, bool left, int kind, size_t index, size_t k,
                           uint32_t *row, int *q)
 {
@@ -133,8 +133,8 @@ static void whole_numbers(const struct narrow_kernels *narrow, bool left, int ki
 	row[1] = left && bytes ? (uint32_t)taken : !left && i8 ? (uint32_t)sum : 0;
 }
 
-/* Sums of integers are exact in tiles of all sizes: with factors of 1 the result has the bits of the sum as a float, and
- * of a float sum of such over stretches. Nothing outside of the operands is read, nothing outside of C written. */
+/* Sums of integers are exact in tiles of all sizes: with factors of 1 the result has the bits of the sum as a float,
+ * and of a float sum of such over stretches. Nothing outside of the operands is read, nothing outside of C written. */
 static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, int rows, int cols)
 {
 	const size_t words = glip__narrow_words(narrow, k), nr = (size_t)narrow->nr, ldc = nr + 3;
