@@ -102,14 +102,16 @@ say = @echo "  $(1) $(2)"
 endif
 
 # ---- Objects and libraries -----------------------------------------------------------------------------------------
-$(OBJ)/%_avx2.o $(OBJ)/%_avxvnni.o: ISA := -mavx2 -mfma
+$(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
+$(OBJ)/src/ops/narrow_%_avx2.o $(OBJ)/src/ops/narrow_%_avxvnni.o: ISA := -mavx2 -mfma $(UNROLLED_$(FLAVOR))
 $(OBJ)/%_dotprod.o: ISA := -march=armv8.2-a+dotprod
-# clang needs many minutes for these unrolled loops under its sanitizers; the AVX2 ones, of the same source, keep them.
-AVX512_fuzz := -fno-sanitize=address,undefined,fuzzer-no-link
+# clang needs many minutes for these unrolled loops under its sanitizers: float32's on AVX2, of the same source, keep them,
+# and so do all with gcc.
+UNROLLED_fuzz := -fno-sanitize=address,undefined,fuzzer-no-link
 ifeq ($(notdir $(CC)),clang)
-AVX512_asan := -fno-sanitize=address,undefined
+UNROLLED_asan := -fno-sanitize=address,undefined
 endif
-$(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512 $(AVX512_$(FLAVOR))
+$(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512 $(UNROLLED_$(FLAVOR))
 $(OBJ)/tests/%.o: INC := -Itests -Itools
 $(OBJ)/bench/%.o: INC := -Itests
 $(OBJ)/fuzz/%.o: INC := -Itests -Itools -Ifuzz
