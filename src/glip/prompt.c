@@ -214,7 +214,12 @@ static enum glip_status encode_chunk(struct glip_session *s, struct prompt_chunk
 	for (size_t i = 0; i + 1 < e->kept; i++)
 		c->ids[i] = e->tokens[i].id;
 	c->ids[e->kept - 1] = e->tokens[e->count - 1].id;
-	TRY(glip__bert_forward(&m->bert, &s->ops, c->ids, (int64_t)c->tokens, c->embedded));
+	/* A prompt is encoded once: weights packed for it are not worth the memory of keeping them. */
+	struct panels *kept = s->ops.panels;
+	s->ops.panels = NULL;
+	enum glip_status status = glip__bert_forward(&m->bert, &s->ops, c->ids, (int64_t)c->tokens, c->embedded);
+	s->ops.panels = kept;
+	TRY(status);
 	glip__ops_stage(&s->ops, "bert");
 	TRY(glip__session_complete(s));
 	return m->prompt_tuning.data != NULL ? add_tuning(s, c) : GLIP_OK;
