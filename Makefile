@@ -103,7 +103,6 @@ endif
 
 # ---- Objects and libraries -----------------------------------------------------------------------------------------
 $(OBJ)/%_avx2.o: ISA := -mavx2 -mfma
-$(OBJ)/src/ops/narrow_%_avx2.o $(OBJ)/src/ops/narrow_%_avxvnni.o: ISA := -mavx2 -mfma $(UNROLLED_$(FLAVOR))
 $(OBJ)/%_dotprod.o: ISA := -march=armv8.2-a+dotprod
 # clang needs many minutes for these unrolled loops under its sanitizers: float32's on AVX2, of the same source, keep them,
 # and so do all with gcc.
@@ -111,6 +110,7 @@ UNROLLED_fuzz := -fno-sanitize=address,undefined,fuzzer-no-link
 ifeq ($(notdir $(CC)),clang)
 UNROLLED_asan := -fno-sanitize=address,undefined
 endif
+$(OBJ)/src/ops/narrow_%_avx2.o $(OBJ)/src/ops/narrow_%_avxvnni.o: ISA := -mavx2 -mfma $(UNROLLED_$(FLAVOR))
 $(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512 $(UNROLLED_$(FLAVOR))
 $(OBJ)/tests/%.o: INC := -Itests -Itools
 $(OBJ)/bench/%.o: INC := -Itests
