@@ -9,6 +9,7 @@ import collections
 
 import torch
 
+import released
 from model import Config, Glip
 from text import VOCAB, Encoder
 from train import MODEL
@@ -18,9 +19,12 @@ POSITIONS = "language_backbone.body.model.embeddings.position_embeddings.weight"
 
 
 def load_model(path, vocab=VOCAB, weights="average"):
-    """A model with the compact vocabulary and its encoder, from train.py's checkpoint or an exported one."""
+    """A model with the compact vocabulary and its encoder, from train.py's checkpoint, an exported one or a released file."""
     encoder = Encoder(vocab)
     model = Glip(Config(vocab=len(encoder.vocabulary), **MODEL)).eval()
+    if path.endswith(".gguf"):
+        released.load(model, path, encoder.vocabulary)
+        return model, encoder
     c = torch.load(path, map_location="cpu")
     if "average" in c:
         state = c[weights]
