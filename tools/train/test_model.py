@@ -114,6 +114,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--reference", default=os.path.join(here, "../../../shared/reference"))
     a = p.parse_args()
+    torch.set_num_threads(1)                                # sums in one order
     failed = False
     if deform.KERNEL:
         worst = compare_convolutions()
