@@ -1,11 +1,13 @@
 """Writes a training checkpoint as an official one: full vocabulary, names with "module.", values rounded to bfloat16.
 
-    export.py RUN_DIR/checkpoint.pth OUT.pth [--weights average|model]
+    export.py RUN_DIR/checkpoint.pth OUT.pth [--weights average|model] [--start MODEL.gguf]
 
-What is evaluated is what is shipped: the rounding here loses nothing when the converter stores bfloat16.
+What is evaluated is what is shipped: the rounding here loses nothing when the converter stores bfloat16. With --start the weights are
+the mean of the run's and those of the released model that it started from: near enough for that, and steadier than either.
 """
 import argparse
 import collections
+import copy
 
 import torch
 
@@ -40,13 +42,18 @@ def main():
     p.add_argument("checkpoint")
     p.add_argument("out")
     p.add_argument("--weights", choices=("average", "model"), default="average")
+    p.add_argument("--start", metavar="MODEL.gguf")
     p.add_argument("--vocab", default=VOCAB)
     a = p.parse_args()
     model, encoder = load_model(a.checkpoint, a.vocab, a.weights)
+    start = copy.deepcopy(model)
+    if a.start:
+        released.load(start, a.start, encoder.vocabulary)       # words that the run added stay the run's
+    begun = start.state_dict()
     out = collections.OrderedDict()
     for name, x in model.state_dict().items():
         if x.is_floating_point():
-            x = x.bfloat16().float()
+            x = ((x + begun[name]) / 2).bfloat16().float()
         if name == POSITIONS:
             x[256:] = 0                       # a caption has 256 tokens at most
         if name == WORDS:
