@@ -230,7 +230,8 @@ def encoders_step(model, bridge, rng, count):
     A fifth of the time that an object costs in a whole step: pre-training, as the official models' encoders had it.
     """
     side = rng.choice((192, 192, 192, 240))
-    scenes = [scene(rng, side, side, count=rng.randint(10, 34) * side * side // (192 * 192), things=0.7, composed=0.2, extra=0.4) for _ in range(count)]
+    scenes = [scene(rng, side, side, rng.randint(10, 34) * side * side // (192 * 192), things=0.7, composed=0.2, extra=0.4)
+              for _ in range(count)]
     image = torch.stack([network_input(s.image) for s in scenes])
     maps = model.backbone["fpn"](model.backbone["body"](image))
     return bridge(model, dict(maps=maps), scenes, rng, others=240)[:2]
