@@ -1,4 +1,5 @@
-"""Draws a run's log: losses over images seen, each on its own scale from 0 to its first value.
+"""Draws a run's log: losses over images seen, each on its own scale from 0 to its largest value. Where a run that started from a
+released model follows another, its images count on.
 
     curve.py RUN_DIR/log.jsonl OUT.png
 """
@@ -17,7 +18,12 @@ def main():
     p.add_argument("log")
     p.add_argument("out")
     a = p.parse_args()
-    rows = [json.loads(line) for line in open(a.log)]
+    rows, before = [], 0
+    for row in map(json.loads, open(a.log)):
+        if rows and before + row["images"] < rows[-1]["images"]:
+            before = rows[-1]["images"]
+        row["images"] += before
+        rows.append(row)
     im = Image.new("RGB", (WIDTH, HEIGHT), "white")
     d = ImageDraw.Draw(im)
     last = rows[-1]["images"]

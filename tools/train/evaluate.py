@@ -155,7 +155,7 @@ class Program:
 
 
 class Checkpoint:
-    """Asks the PyTorch model of a checkpoint, train.py's or an exported one."""
+    """Asks the PyTorch model of a checkpoint (train.py's or an exported one) or of a released file."""
 
     def __init__(self, path):
         import torch

@@ -2,7 +2,7 @@
 # From a run's checkpoint to the bundled model and its report:
 #   tools/train/release.sh RUN_DIR [MODEL.gguf]        in the root of the repository, after make
 # GLIP is the program (a copy, where builds go on meanwhile), PYTHON the one that has torch (Debian: /usr/bin/python3 with
-# python3-torch). SCENES=50 gives a quick look.
+# python3-torch). SCENES=50 gives a quick look. START is the released model that the run started from, to take the mean with (export.py).
 set -eu
 run=$1
 model=${2:-weights/glip-demo.gguf}
@@ -13,7 +13,7 @@ report=weights/report   # beside the .md: log, curve, samples, and what a person
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 mkdir -p "$report"
-"$python" "$train/export.py" "$run/checkpoint.pth" "$run/demo.pth"
+"$python" "$train/export.py" "$run/checkpoint.pth" "$run/demo.pth" ${START:+--start "$START"}
 "$glip" convert "$run/demo.pth" "$model" --type bf16 --name "GLIP demo" \
 	--set swin.heads=1,2,4,8 --set bert.heads=4 --set fusion.heads=4 --set input.short_side=320
 cp "$run/log.jsonl" "$report/log.jsonl"

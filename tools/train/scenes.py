@@ -17,8 +17,19 @@ from world import COLOURS, HELD_OUT_PAIRS, PATTERN_FROM, PATTERNS, SHAPES, SIZES
 LEAST, MOST = 16, 160                                     # longest side of an object, pixels
 SIDES = (192, 224, 256, 288, 320, 352, 384)
 RELATIONS = ("left of", "right of", "above", "below", "next to")
-SEEN_THINGS = [i for i, t in enumerate(THINGS) if not t.held_out]
+SEEN_THINGS = [i for i, t in enumerate(THINGS) if not t.held_out and not t.extra]
 COMPOSED = [i for i in SEEN_THINGS if THINGS[i].composed]
+# Of training alone: persons; more colours of what the world has in some; what comes in every colour.
+EXTRA = [i for i, t in enumerate(THINGS) if t.extra]
+PERSONS = [i for i in EXTRA if not THINGS[i].colour]
+COLOURED = [i for i in EXTRA if THINGS[i].colour]
+MORE_COLOURS = [i for i in COLOURED if any(THINGS[i].parts[1] in THINGS[c].parts for c in COMPOSED)]
+# Per thing with a composed name and part of it, the others with that part: other colours of it and other things of its colour, or
+# woman and man and other professions.
+RELATIVES = {i: [others for part in THINGS[i].parts if (others := [k for k in COMPOSED + EXTRA if k != i and part in THINGS[k].parts])]
+             for i in COMPOSED + EXTRA}
+# Shapes that composed worst with colours they were not seen in.
+HARD_SHAPES = ("crescent", "arrow", "bowtie", "oval", "frame")
 
 
 @dataclass
@@ -44,9 +55,11 @@ class Caption:
 
 # ---------------------------------------------------------------------------------------- objects
 
-def random_object(rng, held_out=False, things=0.55, composed=0.08):
-    """An object without a place: a thing with one probability, one whose name composes with another. Held-out ones are drawn
-    only on request."""
+def random_object(rng, held_out=False, things=0.55, composed=0.08, extra=0.0):
+    """An object without a place: a thing with one probability, one whose name composes with another. Held-out ones and, with
+    probability `extra`, what is of training alone are drawn only on request."""
+    if extra and rng.random() < extra:
+        return extra_object(rng)
     if rng.random() < things:
         if held_out:
             return Obj(thing=rng.choice([i for i, t in enumerate(THINGS) if t.held_out]))
@@ -56,6 +69,14 @@ def random_object(rng, held_out=False, things=0.55, composed=0.08):
     else:
         colour, shape = random_pair(rng)
     return Obj(shape=shape, colour=colour, pattern=rng.choice(PATTERNS))
+
+
+def extra_object(rng):
+    kind = rng.random()
+    if kind < 0.15:
+        colour, shape = random_pair(rng, shape=rng.choice(HARD_SHAPES))
+        return Obj(shape=shape, colour=colour, pattern=rng.choice(PATTERNS))
+    return Obj(thing=rng.choice(PERSONS if kind < 0.4 else MORE_COLOURS if kind < 0.55 else COLOURED))
 
 
 def random_pair(rng, colour=None, shape=None):
@@ -103,7 +124,7 @@ class Canvas:
             if any(overlap(box, other.box) > overlapping for other in self.objects):
                 continue
             view = self.pixels[y:y + h, x:x + w]
-            if o.shape:                                   # a white ring on snow helps nobody
+            if o.shape or THINGS[o.thing].colour:         # a white ring on snow helps nobody
                 behind = view.reshape(-1, 3).mean(0)
                 if np.abs(behind - rgb.sum((0, 1)) / a.sum()).max() < 45:
                     continue
@@ -118,9 +139,9 @@ class Canvas:
         return Scene(self.pixels.clip(0, 255).astype(np.uint8), self.objects)
 
 
-def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55, composed=0.08):
-    """A scene of `count` objects (drawn from 1..12 if None), each held out, a thing and of a composed name with these
-    probabilities."""
+def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55, composed=0.08, extra=0.0):
+    """A scene of `count` objects (drawn from 1..12 if None), each held out, a thing, of a composed name and of training alone with
+    these probabilities."""
     c = Canvas(width, height, rng)
     n = count or max(1, min(12, round(rng.choice((1, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10, 12)) * crowd)))
     most = min(MOST, 0.8 * min(width, height), 1.15 * math.sqrt(width * height / n))
@@ -129,7 +150,7 @@ def scene(rng, width, height, count=None, held_out=0.0, crowd=1.0, things=0.55, 
             like = rng.choice(c.objects)
             o = Obj(like.thing, like.shape, like.colour, like.pattern)
         else:
-            o = random_object(rng, rng.random() < held_out, things, composed)
+            o = random_object(rng, rng.random() < held_out, things, composed, extra)
         c.place(o, random_side(rng, o, most))
     while not c.objects:
         o = random_object(rng)
@@ -251,10 +272,9 @@ def negative(rng, present, confused=None):
                 return Phrase(shape=p.shape, colour=p.colour, size=SIZES[p.size == "small"], pattern=p.pattern)
             return Phrase(shape=p.shape, colour=p.colour, size=p.size, pattern=rng.choice(PATTERNS))
         if THINGS[p.thing].composed:
-            other = rng.choice(COMPOSED)
-            return describe_loosely(rng, Obj(thing=other))
+            return describe_loosely(rng, Obj(thing=rng.choice(rng.choice(RELATIVES[p.thing]))))
     if rng.random() < 0.6:
-        return describe(rng, Obj(thing=rng.choice(SEEN_THINGS)))
+        return describe(rng, Obj(thing=rng.choice(EXTRA if rng.random() < 0.2 else SEEN_THINGS)))
     colour, shape = random_pair(rng)
     if rng.random() < 0.1:
         return Phrase(colour=colour)
@@ -379,7 +399,7 @@ def training_sample(rng, width, height, sentences=0.2, relations=0.1, long_lists
         if found:
             s, told = found
             return s, relation_sentence(rng, s.objects, retold(rng, s.objects, told))
-    s = scene(rng, width, height, crowd=crowd, composed=0.35)
+    s = scene(rng, width, height, crowd=crowd, composed=0.3, extra=0.35)
     if r < relations + sentences:
         return s, sentence(rng, s.objects)
     if rng.random() < long_lists:

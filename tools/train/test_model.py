@@ -1,4 +1,5 @@
-"""Holds model.py against the reference activations: every tensor of the mini cases, by relative error.
+"""Holds model.py against the reference activations: every tensor of the mini cases, by relative error. And the bundled model, read
+from its file, against the example scenes that the C program is tested with.
 
     test_model.py [--reference DIR]
 """
@@ -9,10 +10,15 @@ import json
 import os
 import sys
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")        # sums in one order
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import torch
 
 import deform
+from evaluate import Checkpoint, iou
+from examples import EXAMPLES, example
 from model import Config, Glip
 
 TOLERANCE = 2e-5
@@ -93,6 +99,19 @@ def compare_convolutions():
     return worst
 
 
+def compare_released(here):
+    """How many of the example scenes' objects the bundled model finds, and of how many."""
+    engine, found, count = Checkpoint(os.path.join(here, "../../weights/glip-demo.gguf")), 0, 0
+    for name, kind, number in EXAMPLES:
+        q = example(kind, number)
+        detections = engine(q)
+        for label, (_, boxes) in enumerate(q.truth):
+            mine = [box for k, score, box in detections if k == label and score > 0.5]
+            found += sum(bool(mine) and iou([box], mine).max() > 0.6 for box in boxes)
+            count += len(boxes)
+    return found, count
+
+
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -107,6 +126,9 @@ def main():
         worst, where, count = compare(case_dir, a.reference)
         failed |= not worst <= TOLERANCE
         print("%-18s %3d tensors  worst relative error %.1e  (%s)" % (os.path.basename(case_dir), count, worst, where))
+    found, count = compare_released(here)
+    failed |= found < count
+    print("%-18s %d of %d objects found" % ("glip-demo.gguf", found, count))
     return int(failed)
 
 

@@ -1,12 +1,15 @@
 """Trains the bundled model on the generated world, for a given time.
 
     train.py RUN_DIR --minutes 90        or --until 21:45; goes on from RUN_DIR/checkpoint.pth if there is one
+    train.py RUN_DIR --from weights/glip-demo.gguf --rate 8e-4 --text-scale 0.4 --minutes 60      starts from a released model
 
 Beside the grounding loss an auxiliary one (class Bridge, dropped at export) teaches the two encoders each other's classes before
 the head joins them: it takes the place of the pre-trained encoders that the official models started from.
 
 Single-threaded processes (two by default) each draw their own scenes and take AdamW steps of their own on weights in shared
-memory, without waiting for each other: on a busy machine a step done together would wait for the slower. The rate follows a cosine over the whole training time, that of earlier runs included.
+memory, without waiting for each other: on a busy machine a step done together would wait for the slower. The rate follows a cosine
+over the whole training time, that of earlier runs included. A run that starts from a released model takes the second half of the
+cosine, and of all else that changes with the time; a new Bridge is trained alone first, so that it does no harm.
 RUN_DIR gets checkpoint.pth (weights, averaged weights, optimizer), log.jsonl and curve.png.
 """
 import argparse
@@ -26,6 +29,7 @@ import torch
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
+import released
 from boxes import anchors, assign, grounding_loss
 from model import BertLayer, Config, Fusion, Glip, initialise
 from scenes import RELATIONS, SIDES, scene, training_sample
@@ -36,6 +40,7 @@ MEAN = torch.tensor([103.530, 116.280, 123.675]).view(3, 1, 1)
 STD = torch.tensor([57.375, 57.120, 58.395]).view(3, 1, 1)
 
 EVERY = 50                                                # steps of the first process between two lines of the log
+BRIDGE_STEPS, BRIDGE_RATE = 300, 3e-3                     # of each process that train a new Bridge alone behind a released model
 MODEL = dict(swin_dim=32, swin_depths=(2, 2, 2, 1), swin_heads=(1, 2, 4, 8), swin_window=6, hidden=64, bert_layers=2, bert_heads=4,
              intermediate=128, channels=64, head_layers=3, fusion_dim=128, fusion_heads=4)
 
@@ -63,7 +68,7 @@ class Bridge(torch.nn.Module):
         self.toward_scale = torch.nn.Parameter(torch.tensor(math.log(8.0)))
         self.beside = torch.nn.Parameter(torch.randn(len(RELATIONS), config.channels, config.hidden) * 0.02)
         self.beside_bias = torch.nn.Parameter(torch.full((len(RELATIONS),), -2.0))
-        self.classes = all_classes(held_out=False)
+        self.classes = all_classes(held_out=False, extra=True)
         self.confused = {}                                # class -> those it was taken for lately
         self.index, self.names = {}, []                  # class -> number, number -> token rows of its names
         for i, p in enumerate(self.classes):
@@ -225,7 +230,8 @@ def encoders_step(model, bridge, rng, count):
     A fifth of the time that an object costs in a whole step: pre-training, as the official models' encoders had it.
     """
     side = rng.choice((192, 192, 192, 240))
-    scenes = [scene(rng, side, side, count=rng.randint(10, 34) * side * side // (192 * 192), things=0.7, composed=0.2) for _ in range(count)]
+    scenes = [scene(rng, side, side, rng.randint(10, 34) * side * side // (192 * 192), things=0.7, composed=0.2, extra=0.4)
+              for _ in range(count)]
     image = torch.stack([network_input(s.image) for s in scenes])
     maps = model.backbone["fpn"](model.backbone["body"](image))
     return bridge(model, dict(maps=maps), scenes, rng, others=240)[:2]
@@ -273,7 +279,7 @@ def token_cosine(model, rows, mask):
 def worker(rank, a, model, bridge, average, shared):
     """Trains the shared weights on its own scenes until the time is up; the first worker also averages, logs and saves.
 
-    shared: seconds trained, steps and images of all workers.
+    shared: seconds trained, steps and images of all workers, the progress a run's time begins with.
     """
     torch.set_num_threads(1)
     encoder = Encoder(a.vocab)
@@ -282,11 +288,11 @@ def worker(rank, a, model, bridge, average, shared):
     optimizer = torch.optim.AdamW(parameter_groups(named_parameters, a.rate, a.text_scale), lr=a.rate, betas=(0.9, 0.99), foreach=True)
     scales = [g["scale"] for g in optimizer.param_groups]
     path = os.path.join(a.run, "checkpoint.pth")
-    if os.path.exists(path):
-        saved_state = torch.load(path, map_location="cpu").get("optimizer")
-        if saved_state:
-            optimizer.load_state_dict(saved_state)
-    begun, before = time.time(), float(shared[0])
+    saved_state = torch.load(path, map_location="cpu").get("optimizer") if os.path.exists(path) else None
+    if saved_state:
+        optimizer.load_state_dict(saved_state)
+    bridge_alone = BRIDGE_STEPS if a.start and not saved_state else 0
+    begun, before, first = time.time(), float(shared[0]), float(shared[3])
     total = before + a.end - begun
     seed = "train %d %d %d %d" % (a.seed, rank, shared[1], shared[2])       # a run that goes on sees new scenes
     rng = random.Random(seed)
@@ -294,9 +300,10 @@ def worker(rank, a, model, bridge, average, shared):
     step, saved, since, since_images = 0, time.time(), time.time(), float(shared[2])
     sums = collections.defaultdict(list)
     while True:
-        progress = (before + time.time() - begun) / total
+        progress = first + (1 - first) * (before + time.time() - begun) / total
         if progress >= 1:
             break
+        model.requires_grad_(step >= bridge_alone)
         alone = rng.random() < encoders_share(progress)
         if alone:
             count = a.batch
@@ -318,7 +325,8 @@ def worker(rank, a, model, bridge, average, shared):
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(params, a.clip)
-        rate = a.rate * (1.0 if before else min(1.0, (step + 1) / 100)) * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
+        warm = 1.0 if saved_state else min(1.0, (step + 1 - bridge_alone) / 100)
+        rate = a.rate * warm * max(0.01, 0.5 * (1 + math.cos(math.pi * progress))) if step >= bridge_alone else BRIDGE_RATE
         for g, s in zip(optimizer.param_groups, scales):
             g["lr"] = rate * s
         optimizer.step()
@@ -328,7 +336,7 @@ def worker(rank, a, model, bridge, average, shared):
         if rank:
             continue
         shared[0] = before + time.time() - begun
-        keep = min(0.998, step / (step + 20)) if before == 0 else 0.998
+        keep = 0.998 if saved_state or a.start else min(0.998, step / (step + 20))
         torch._foreach_mul_(average, keep)
         torch._foreach_add_(average, [p.detach() for p in params], alpha=1 - keep)
         if alone:
@@ -359,7 +367,7 @@ def save(path, model, bridge, average, named_parameters, optimizer, shared):
     mean = dict(model.state_dict())
     mean.update({name: x for (name, _), x in zip(named_parameters, average) if name in mean})
     torch.save(dict(model=model.state_dict(), average=mean, bridge=bridge.state_dict(), optimizer=optimizer.state_dict(),
-                    seconds=float(shared[0]), step=int(shared[1]), images=int(shared[2])), path + ".part")
+                    seconds=float(shared[0]), step=int(shared[1]), images=int(shared[2]), first=float(shared[3])), path + ".part")
     os.replace(path + ".part", path)
 
 
@@ -377,6 +385,7 @@ def end_time(a):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run", help="folder of the run, outside the repository")
+    p.add_argument("--from", dest="start", metavar="MODEL.gguf", help="a released model to start from, where RUN_DIR has no checkpoint")
     p.add_argument("--minutes", type=float)
     p.add_argument("--until", default="00:00", help="HH:MM, where --minutes is not given")
     p.add_argument("--rate", type=float, default=1.5e-3)
@@ -399,16 +408,19 @@ def main():
     model, bridge = Glip(config), Bridge(config, encoder)
     initialise(model)
     named_parameters = parameters_of(model, bridge)
-    average = [p.detach().clone() for _, p in named_parameters]
-    shared = torch.zeros(3, dtype=torch.float64)
+    shared = torch.zeros(4, dtype=torch.float64)
     path = os.path.join(a.run, "checkpoint.pth")
+    if a.start and not os.path.exists(path):
+        released.load(model, a.start, encoder.vocabulary)
+        shared[3] = 0.5
+    average = [p.detach().clone() for _, p in named_parameters]
     if os.path.exists(path):
         c = torch.load(path, map_location="cpu")
         model.load_state_dict(c["model"])
         bridge.load_state_dict(c["bridge"], strict=False)
         for x, (name, p) in zip(average, named_parameters):
             x.copy_(c["average"].get(name, p.detach()))
-        shared[:] = torch.tensor([c["seconds"], c["step"], c["images"]])
+        shared[:] = torch.tensor([c["seconds"], c["step"], c["images"], c.get("first", 0.0)])
         del c
     print("%d parameters, %d images seen" % (sum(p.numel() for p in model.parameters()), shared[2]), flush=True)
     for module in (model, bridge):

@@ -19,6 +19,11 @@ GLYPH = 109                                                     # the one size o
 COLOURS = {"red": (220, 30, 35), "orange": (246, 132, 20), "yellow": (250, 222, 45), "green": (40, 160, 60),
            "blue": (35, 85, 215), "purple": (125, 45, 170), "pink": (250, 135, 195), "brown": (118, 70, 35),
            "grey": (128, 128, 128), "black": (22, 22, 22), "white": (246, 246, 246)}
+# The same colours as the font has them: what is recoloured lies somewhere between the two.
+FONT_COLOURS = {"red": (244, 67, 54), "orange": (255, 152, 0), "yellow": (255, 204, 50), "green": (124, 179, 66), "blue": (33, 150, 243),
+                "purple": (171, 71, 188), "pink": (244, 143, 177), "brown": (183, 109, 84), "grey": (158, 158, 158),
+                "black": (66, 66, 66), "white": (250, 250, 250)}
+TONES = 4                        # steps between the two
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross", "diamond", "crescent", "arrow", "bowtie", "frame", "oval")
 PATTERNS = ("plain", "striped", "outlined")
 SIZES = ("small", "large")
@@ -38,6 +43,8 @@ class Thing:
     composed: bool
     held_out: bool
     least: int               # smallest longest side, pixels
+    extra: bool = False      # of training alone
+    colour: Optional[str] = None         # that the glyph is recoloured to
 
     @property
     def parts(self):
@@ -45,16 +52,29 @@ class Thing:
         return self.names[0].split(" ", 1) if self.composed else ()
 
 
-def load_things(path=os.path.join(HERE, "things.txt")):
-    out = []
-    with open(path, encoding="utf-8") as f:
+def lines(file):
+    """(mark, glyph, the rest) of each thing in a file beside this one."""
+    with open(os.path.join(HERE, file), encoding="utf-8") as f:
         for line in f:
-            if line.startswith("#"):
-                continue
-            glyph, names = line.rstrip("\n").split(" ", 1)
-            mark, glyph = (glyph[0], glyph[1:]) if glyph[0] in "+-" else ("", glyph)
-            person = names.startswith(("man ", "woman "))
-            out.append(Thing(glyph, tuple(names.split(", ")), mark != "", mark == "-", 48 if person else 22))
+            if not line.startswith("#"):
+                glyph, rest = line.rstrip("\n").split(" ", 1)
+                yield (glyph[0], glyph[1:], rest) if glyph[0] in "+-*" else ("", glyph, rest)
+
+
+def least_side(name):
+    return 48 if name.startswith(("man ", "woman ")) else 22
+
+
+def load_things():
+    out = []
+    for mark, glyph, names in lines("things.txt"):
+        out.append(Thing(glyph, tuple(names.split(", ")), mark != "", mark == "-", least_side(names)))
+    for mark, glyph, name in lines("extra.txt"):
+        if mark:
+            name, _, colours = name.partition(": ")
+            out += [Thing(glyph, (c + " " + name,), True, False, 22, True, c) for c in colours.split() or COLOURS]
+        else:
+            out.append(Thing(glyph, (name,), True, False, least_side(name), True))
     return out
 
 
@@ -127,9 +147,9 @@ class Obj:
         return Phrase(thing=self.thing, shape=self.shape, colour=self.colour)
 
 
-def all_classes(held_out):
-    """Every class an evaluation knows, of training's or of the held-out ones."""
-    things = [Phrase(thing=i) for i in range(len(THINGS))]
+def all_classes(held_out, extra=False):
+    """Every class an evaluation knows, of training's or of the held-out ones; with `extra` those of training alone too."""
+    things = [Phrase(thing=i) for i, t in enumerate(THINGS) if extra or not t.extra]
     pairs = [Phrase(shape=s, colour=c) for s in SHAPES for c in COLOURS]
     return [p for p in things + pairs if p.held_out == held_out]
 
@@ -137,12 +157,32 @@ def all_classes(held_out):
 # -------------------------------------------------------------------------------------------- looks
 
 @lru_cache(maxsize=None)
-def glyph(index):
-    """A thing's picture, cropped: RGBA."""
-    font = _font()
+def glyph(index, tone=0):
+    """A thing's picture, cropped: RGBA. tone: of what is recoloured, from the world's colour (0) to the font's (TONES)."""
+    font, t = _font(), THINGS[index]
     im = Image.new("RGBA", (GLYPH * 3, GLYPH * 2))
-    ImageDraw.Draw(im).text((20, 20), THINGS[index].glyph, font=font, embedded_color=True)
-    return im.crop(im.getbbox())
+    ImageDraw.Draw(im).text((20, 20), t.glyph, font=font, embedded_color=True)
+    im = im.crop(im.getbbox())
+    if t.colour:
+        ours, fonts = np.array(COLOURS[t.colour], float), np.array(FONT_COLOURS[t.colour], float)
+        im = recoloured(im, ours + (fonts - ours) * tone / TONES)
+    return im
+
+
+def recoloured(im, colour):
+    """An RGBA picture with what has its main hue (everything where there is none) in another colour, light and shade kept."""
+    x = np.asarray(im, float)
+    seen, (h, s, v) = x[..., 3] > 128, (np.asarray(b, float) for b in im.convert("RGB").convert("HSV").split())
+    if s[seen].mean() < 60:
+        part = np.ones(s.shape)
+    else:
+        hue = np.bincount(h[seen].astype(int), s[seen], 256)
+        main = np.convolve(np.tile(hue, 3), np.ones(9), "same")[256:512].argmax()
+        away = np.abs((h - main + 128) % 256 - 128)
+        part = ((s - 40) / 60).clip(0, 1) * ((36 - away) / 12).clip(0, 1)
+    bright = v - np.median(v[seen & (part > 0.5)])
+    x[..., :3] += part[..., None] * (colour + 0.45 * bright[..., None] - x[..., :3])
+    return Image.fromarray(x.clip(0, 255).astype(np.uint8), "RGBA")
 
 
 @lru_cache(maxsize=None)
@@ -229,7 +269,8 @@ def turned(im, longest, angle):
 def draw(o, longest, rng):
     """-> (rgb premultiplied (h, w, 3) in 0..255, alpha (h, w, 1)), cropped to what can be seen."""
     if o.thing is not None:
-        x = turned(glyph(o.thing), longest, rng.uniform(-25, 25) if rng.random() < 0.7 else 0)
+        tone = rng.randint(0, TONES) if THINGS[o.thing].colour else 0
+        x = turned(glyph(o.thing, tone), longest, rng.uniform(-25, 25) if rng.random() < 0.7 else 0)
         rgb, a = x[..., :3] * (255 * rng.uniform(0.85, 1.1)), x[..., 3:]
     else:
         turn = TURN[o.shape]
