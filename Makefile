@@ -267,8 +267,8 @@ endif
 COVERAGE_TESTS := $(PARSER_TESTS) test_convert_model test_malformed test_alloc_failures test_io_failures test_fuzz_replay
 
 coverage: deps-test
-	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage $(call programs,build/coverage,$(COVERAGE_TESTS))
-	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/coverage build/coverage $(COVERAGE_TESTS)
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage $(call programs,build/coverage$(OTHER),$(COVERAGE_TESTS))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/coverage build/coverage build/coverage$(OTHER) $(COVERAGE_TESTS)
 
 # ---- Dependencies: installed with apt where possible, named where not ------------------------------------------------
 deps:
