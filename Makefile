@@ -21,7 +21,7 @@ OBJ := build/$(if $(filter gcc,$(notdir $(CC))),,$(notdir $(CC))-)$(FLAVOR)
 # JPEG=turbo: libjpeg-turbo decodes JPEG; JPEG=stb: stb_image, which is compiled in. Without a word: turbo where it is found.
 FIND_JPEG := CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' scripts/deps jpeg
 JPEG_FOUND := $(if $(filter m32,$(FLAVOR)),stb,$(shell $(FIND_JPEG)))
-JPEG := $(JPEG_FOUND)
+JPEG ?= $(JPEG_FOUND)
 ifeq ($(filter turbo stb,$(JPEG)),)
 $(error JPEG=$(JPEG): it is turbo or stb)
 endif
