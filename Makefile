@@ -21,7 +21,7 @@ OBJ := build/$(if $(filter gcc,$(notdir $(CC))),,$(notdir $(CC))-)$(FLAVOR)
 # JPEG=turbo: libjpeg-turbo decodes JPEG; JPEG=stb: stb_image, which is compiled in. Without a word: turbo where it is found.
 FIND_JPEG := CC='$(CC)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' scripts/deps jpeg
 JPEG_FOUND := $(if $(filter m32,$(FLAVOR)),stb,$(shell $(FIND_JPEG)))
-JPEG := $(JPEG_FOUND)
+JPEG ?= $(JPEG_FOUND)
 ifeq ($(filter turbo stb,$(JPEG)),)
 $(error JPEG=$(JPEG): it is turbo or stb)
 endif
@@ -269,8 +269,8 @@ endif
 COVERAGE_TESTS := $(PARSER_TESTS) test_convert_model test_malformed test_alloc_failures test_io_failures test_fuzz_replay
 
 coverage: deps-test
-	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage $(call programs,build/coverage,$(COVERAGE_TESTS))
-	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/coverage build/coverage $(COVERAGE_TESTS)
+	@$(MAKE) --no-print-directory CC=gcc FLAVOR=coverage $(call programs,build/coverage$(OTHER),$(COVERAGE_TESTS))
+	@GLIP_TEST_STEP=$(or $(GLIP_TEST_STEP),3) scripts/coverage build/coverage build/coverage$(OTHER) $(COVERAGE_TESTS)
 
 # ---- Dependencies: installed with apt where possible, named where not ------------------------------------------------
 deps:

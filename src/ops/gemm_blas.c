@@ -51,7 +51,8 @@ static void widen_rows(void *context, size_t begin, size_t end, int worker)
 		glip__matrix_row(b, (int64_t)t->p->ldb, (int64_t)i, t->wide + i * (size_t)b->cols);
 }
 
-/* The sums of `rows` rows, in the runs that the own kernels make them of: how exact a result is depends on no provider. */
+/* The sums of `rows` rows, in the runs that the own kernels make them of: how exact a result is does not depend on who
+ * multiplies. */
 static void multiply(const struct blas_task *t, size_t rows, const float *b, size_t ldb)
 {
 	const struct product *p = t->p;

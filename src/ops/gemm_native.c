@@ -2,15 +2,15 @@
  *
  * B is packed once per call into column panels [k][nr]. A block of left rows is read in place where it is dense and
  * gathered into a worker's buffer otherwise; every panel is then multiplied with the whole block, so that the panel
- * comes from memory once per block and the block stays in the second-level cache. The runs of a sum over k do not depend
- * on blocks or threads, so neither do the bits of C. */
+ * comes from memory once per block and the block stays in the second-level cache. The runs of a sum over k depend
+ * neither on blocks nor on threads, and so the bits of C do not. */
 #include <assert.h>
 #include <stdalign.h>
 
 #include "ops/packed.h"
 
 enum {
-	BLOCK_PERCENT = 37, /* of the second-level cache for left rows; a panel fills it half */
+	BLOCK_PERCENT = 37, /* of the second-level cache for left rows: with a panel this fills it half */
 	BLOCK_ROWS = 96,
 	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
 	DOT_COLUMNS = 32

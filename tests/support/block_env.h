@@ -50,7 +50,6 @@ struct npy reference_tensor(const struct reference_case *c, const char *name);
 /* The network's input [height, width, 3], free() it. */
 float *reference_input(const struct reference_case *c);
 
-
 /* A test program of the reference's cases, up to NULL: run() compares a block's results with one, relative errors up to
  * the tolerance. Those of the official shapes ("glip-...") have weights of hundreds of megabytes and run where
  * GLIP_TEST_FULL is set. Returns how many failed. */
