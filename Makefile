@@ -15,7 +15,8 @@ MAKEFLAGS += --no-builtin-rules
 
 VERSION := 0.1.0
 SOVERSION := 0
-ARCH := $(if $(filter m32,$(FLAVOR)),i686,$(shell $(CC) -dumpmachine | cut -d- -f1))
+# Of the compiler; where deps has yet to install one, the machine's.
+ARCH := $(if $(filter m32,$(FLAVOR)),i686,$(or $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1),$(shell uname -m)))
 OBJ := build/$(if $(filter gcc,$(notdir $(CC))),,$(notdir $(CC))-)$(FLAVOR)
 
 # JPEG=turbo: libjpeg-turbo decodes JPEG; JPEG=stb: stb_image, which is compiled in. Without a word: turbo where it is found.
