@@ -88,15 +88,8 @@ static void multiply(const struct cross_task *t, const float *a, size_t lda, siz
 		int width = (int)glip__min_size(t->nr, cols - j);
 		for (size_t i = 0; i < rows; i += mr) {
 			int height = (int)glip__min_size(mr, rows - i);
-			float *to = c + i * ldc + j;
-			const float *from = init != NULL ? init + i * init_ld + j : NULL;
-			size_t from_ld = init_ld;
-			for (size_t at = 0; at < k; at += SUM_LENGTH) {
-				t->kernels->gemm_tile(glip__min_size(SUM_LENGTH, k - at), a + i * lda + at, lda,
-				                      panels + j * k + at * t->nr, from, from_ld, to, ldc, height, width);
-				from = to;
-				from_ld = ldc;
-			}
+			t->kernels->gemm_tile(k, a + i * lda, lda, panels + j * k, init != NULL ? init + i * init_ld + j : NULL,
+			                      init_ld, c + i * ldc + j, ldc, height, width);
 		}
 	}
 }

@@ -34,7 +34,7 @@ void glip__gather_row(const struct kernels *kernels, const struct product *p, si
 }
 
 void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,
-                       size_t cols, const float *in, size_t ld_in)
+                       size_t cols, float *in, size_t ld_in)
 {
 	const struct gemm *g = p->g;
 	struct finish f = {.act = g->act, .scale = g->scale ? g->scale + column : NULL};

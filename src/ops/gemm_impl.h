@@ -7,53 +7,62 @@ enum { NV = 2, NR = NV * V, DOT_COLS = 4 };
 INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, size_t lda, const float *panel,
                     const float *init, size_t init_ld, float *c, size_t ldc)
 {
-	vec sum[MR][NV];
-	UNROLL
-	for (int i = 0; i < rows; i++) {
-		UNROLL
-		for (int v = 0; v < vecs; v++) {
-			sum[i][v] = v_zero();
-		}
-	}
+	float part[MR * NR]; /* what the runs before have summed up */
 	/* One pointer per three rows: the others are at once and twice lda, which an address can express. */
 	const float *row[(MR + 2) / 3];
 	UNROLL
 	for (int i = 0; i < (rows + 2) / 3; i++)
 		row[i] = a + (size_t)i * 3 * lda;
-	for (size_t p = 0; p < k; p++) {
-		vec b[NV];
-		UNROLL
-		for (int v = 0; v < vecs; v++)
-			b[v] = v_load(panel + v * V);
-		panel += NR;
+	do {
+		size_t steps = k < SUM_LENGTH ? k : SUM_LENGTH;
+		vec sum[MR][NV];
 		UNROLL
 		for (int i = 0; i < rows; i++) {
-			vec left = v_set1(row[i / 3][(size_t)(i % 3) * lda]);
 			UNROLL
 			for (int v = 0; v < vecs; v++)
-				sum[i][v] = v_fma(left, b[v], sum[i][v]);
+				sum[i][v] = v_zero();
 		}
-		UNROLL
-		for (int i = 0; i < (rows + 2) / 3; i++)
-			row[i]++;
-	}
-	UNROLL
-	for (int i = 0; i < rows; i++) {
-		UNROLL
-		for (int v = 0; v < vecs; v++) {
-			if (init) {
-				const float *from = init + (size_t)i * init_ld + v * V;
-				sum[i][v] = v_add(sum[i][v], v == vecs - 1 ? load_part(from, last) : v_load(from));
+		k -= steps;
+		for (; steps > 0; steps--) {
+			vec b[NV];
+			UNROLL
+			for (int v = 0; v < vecs; v++)
+				b[v] = v_load(panel + v * V);
+			panel += NR;
+			UNROLL
+			for (int i = 0; i < rows; i++) {
+				vec left = v_set1(row[i / 3][(size_t)(i % 3) * lda]);
+				UNROLL
+				for (int v = 0; v < vecs; v++)
+					sum[i][v] = v_fma(left, b[v], sum[i][v]);
 			}
-			store_part(c + (size_t)i * ldc + v * V, sum[i][v], v == vecs - 1 ? last : V);
+			UNROLL
+			for (int i = 0; i < (rows + 2) / 3; i++)
+				row[i]++;
 		}
-	}
+		float *to = k > 0 ? part : c;
+		size_t to_ld = k > 0 ? NR : ldc;
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			UNROLL
+			for (int v = 0; v < vecs; v++) {
+				size_t lanes = v == vecs - 1 ? last : V;
+				if (init)
+					sum[i][v] = v_add(sum[i][v], load_part(init + (size_t)i * init_ld + v * V, lanes));
+				store_part(to + (size_t)i * to_ld + v * V, sum[i][v], lanes);
+			}
+		}
+		init = part;
+		init_ld = NR;
+	} while (k > 0);
 }
 
 #define TILE_CASE(r) \
 	case r: \
-		if (cols > V) \
-			tile_of(r, 2, (size_t)cols - V, k, a, lda, panel, init, init_ld, c, ldc); \
+		if (cols == NR) \
+			tile_of(r, NV, V, k, a, lda, panel, init, init_ld, c, ldc); \
+		else if (cols > V) \
+			tile_of(r, NV, (size_t)cols - V, k, a, lda, panel, init, init_ld, c, ldc); \
 		else \
 			tile_of(r, 1, (size_t)cols, k, a, lda, panel, init, init_ld, c, ldc); \
 		break
@@ -232,55 +241,91 @@ static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void 
 	}
 }
 
-INLINE void blend_of(int count, const float *const *row, const float *factor, size_t n, float *out)
+/* sources is a constant. */
+INLINE void blend_of(int sources, const float *const *row, const float *factor, size_t n, float *out)
 {
-	for (size_t j = 0; j < n; j += V) {
+	const float *from[4];
+	vec share[4];
+	UNROLL
+	for (int q = 0; q < sources; q++) {
+		from[q] = row[q];
+		share[q] = v_set1(factor[q]);
+	}
+	BY_VECTORS(n, 1, {
 		vec sum = v_zero();
 		UNROLL
-		for (int q = 0; q < count; q++)
-			sum = v_fma(v_set1(factor[q]), load_part(row[q] + j, n - j), sum);
-		store_part(out + j, sum, n - j);
-	}
+		for (int q = 0; q < sources; q++)
+			sum = v_fma(share[q], load_part(from[q] + at, lanes), sum);
+		store_part(out + at, sum, lanes);
+	});
 }
 
 static void blend(int count, const float *const *row, const float *factor, size_t n, float *out)
 {
-	if (count == 4)
-		blend_of(4, row, factor, n, out);
-	else
-		blend_of(count, row, factor, n, out);
+	switch (count) {
+	case 1: blend_of(1, row, factor, n, out); break;
+	case 2: blend_of(2, row, factor, n, out); break;
+	case 3: blend_of(3, row, factor, n, out); break;
+	case 4: blend_of(4, row, factor, n, out); break;
+	default: memset(out, 0, n * sizeof *out);
+	}
 }
 
-INLINE vec activate(enum activation act, vec x)
+INLINE void activate_of(enum activation act, float *x, size_t n)
 {
-	if (act == ACT_RELU)
-		return v_max(v_zero(), x);
-	return act == ACT_GELU ? v_gelu(x) : x;
+	BY_VECTORS(n, TOGETHER, {
+		vec y[TOGETHER];
+		UNROLL
+		for (int i = 0; i < count; i++)
+			y[i] = load_part(x + at + i * V, lanes);
+		if (act == ACT_GELU)
+			v_gelu(count, y);
+		UNROLL
+		for (int i = 0; i < count; i++)
+			store_part(x + at + i * V, act == ACT_RELU ? v_max(v_zero(), y[i]) : y[i], lanes);
+	});
 }
 
-INLINE void finish_of(enum activation act, const float *scale, const float *in, size_t ld_in, int rows, size_t cols,
+static void activate(enum activation act, float *x, size_t ldx, int rows, size_t cols)
+{
+	/* Rows without a gap are one. */
+	size_t count = ldx == cols ? 1 : (size_t)rows, n = ldx == cols ? (size_t)rows * cols : cols;
+	for (; count > 0 && act == ACT_RELU; count--, x += ldx)
+		activate_of(ACT_RELU, x, n);
+	for (; count > 0 && act == ACT_GELU; count--, x += ldx)
+		activate_of(ACT_GELU, x, n);
+}
+
+/* Whether there are a scale and a residual are constants. */
+INLINE void finish_of(const float *scale, const float *in, size_t ld_in, int rows, size_t cols,
                       const float *const *residual, float *const *out)
 {
-	for (int i = 0; i < rows; i++) {
-		const float *from = in + (size_t)i * ld_in;
-		for (size_t j = 0; j < cols && out[i]; j += V) {
-			size_t n = cols - j;
-			vec x = activate(act, load_part(from + j, n));
+	for (int i = 0; i < rows; i++, in += ld_in) {
+		float *to = out[i];
+		const float *more = residual ? residual[i] : NULL;
+		if (!to)
+			continue;
+		BY_VECTORS(cols, 1, {
+			vec x = load_part(in + at, lanes);
 			if (scale)
-				x = v_mul(x, load_part(scale + j, n));
+				x = v_mul(x, load_part(scale + at, lanes));
 			if (residual)
-				x = v_add(x, load_part(residual[i] + j, n));
-			store_part(out[i] + j, x, n);
-		}
+				x = v_add(x, load_part(more + at, lanes));
+			store_part(to + at, x, lanes);
+		});
 	}
 }
 
-static void finish(const struct finish *f, const float *in, size_t ld_in, int rows, int cols,
-                   const float *const *residual, float *const *out)
+static void finish(const struct finish *f, float *in, size_t ld_in, int rows, int cols, const float *const *residual,
+                   float *const *out)
 {
-	switch (f->act) {
-	case ACT_NONE: finish_of(ACT_NONE, f->scale, in, ld_in, rows, (size_t)cols, residual, out); break;
-	case ACT_RELU: finish_of(ACT_RELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out); break;
-	case ACT_GELU: finish_of(ACT_GELU, f->scale, in, ld_in, rows, (size_t)cols, residual, out); break;
-	}
+	activate(f->act, in, ld_in, rows, (size_t)cols);
+	if (f->scale && residual)
+		finish_of(f->scale, in, ld_in, rows, (size_t)cols, residual, out);
+	else if (f->scale)
+		finish_of(f->scale, in, ld_in, rows, (size_t)cols, NULL, out);
+	else if (residual)
+		finish_of(NULL, in, ld_in, rows, (size_t)cols, residual, out);
+	else if (out[0] != in)
+		finish_of(NULL, in, ld_in, rows, (size_t)cols, NULL, out);
 }

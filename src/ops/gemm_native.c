@@ -97,15 +97,9 @@ static void multiply_block(const struct packed *k, const struct product *p, size
 	bool finish = glip__needs_finish(g);
 	const float *bias = g->bias ? g->bias + column : NULL, *panel = (const float *)k->panels + column * p->k;
 	for (size_t i = 0; i < rows; i += mr) {
-		size_t count = glip__min_size(mr, rows - i), at = 0;
-		do {
-			size_t n = glip__min_size(SUM_LENGTH, p->k - at);
-			bool to_c = at + n == p->k && !finish;
-			float *c = to_c ? g->c + (row + i) * p->ldc + column : tile;
-			kernels->gemm_tile(n, a + i * lda + at, lda, panel + at * nr, at == 0 ? bias : tile, at == 0 ? 0 : nr, c,
-			                   to_c ? p->ldc : nr, (int)count, (int)cols);
-			at += n;
-		} while (at < p->k);
+		size_t count = glip__min_size(mr, rows - i);
+		kernels->gemm_tile(p->k, a + i * lda, lda, panel, bias, 0, finish ? tile : g->c + (row + i) * p->ldc + column,
+		                   finish ? nr : p->ldc, (int)count, (int)cols);
 		if (finish)
 			glip__gemm_finish(kernels, p, row + i, count, column, cols, tile, nr);
 	}

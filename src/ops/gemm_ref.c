@@ -96,7 +96,7 @@ static double activate(enum activation act, double x)
 	return x;
 }
 
-void glip__finish__ref(const struct finish *f, const float *in, size_t ld_in, int rows, int cols,
+void glip__finish__ref(const struct finish *f, float *in, size_t ld_in, int rows, int cols,
                        const float *const *residual, float *const *out)
 {
 	for (size_t i = 0; i < (size_t)rows; i++) {

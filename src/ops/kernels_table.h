@@ -8,9 +8,11 @@
 #include "ops/ops.h"
 
 enum {
-	KERNEL_MAX_MR = 16,      /* rows of a product tile, at most */
-	KERNEL_MAX_NR = 64,      /* columns of a product tile, at most */
-	KERNEL_MAX_DOT_ROWS = 48 /* left rows of dot_rows, at most */
+	KERNEL_MAX_MR = 16,       /* rows of a product tile, at most */
+	KERNEL_MAX_NR = 64,       /* columns of a product tile, at most */
+	KERNEL_MAX_DOT_ROWS = 48, /* left rows of dot_rows, at most */
+	/* Steps of k in one run of a sum. A sum made of such runs has a smaller rounding error than one long run. */
+	SUM_LENGTH = 128
 };
 
 /* What a product tile still needs once the sums and the bias are there. */
@@ -36,8 +38,9 @@ struct kernels {
 	/* ---- Products ---- */
 
 	/* c[i, j] = init[i * init_ld + j] + sum_p a[i * lda + p] * panel[p * nr + j] for i < rows <= mr, j < cols <= nr;
-	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum runs over p in order and init is
-	 * added last, so an element has the same bits in whatever tile it is computed. */
+	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum is made of runs of SUM_LENGTH, each
+	 * in order, which are added to init one after the other, so an element has the same bits in whatever tile it is
+	 * computed. */
 	void (*gemm_tile)(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
 	                  float *c, size_t ldc, int rows, int cols);
 	/* The panel [k, nr] of b's rows 0..cols-1 (b [cols, k]: transposes), zeros in the columns past cols. dtype F32,
@@ -54,9 +57,9 @@ struct kernels {
 	/* out[j] = sum over q < count (0..4) of factor[q] * row[q][j]. */
 	void (*blend)(int count, const float *const *row, const float *factor, size_t n, float *out);
 	/* out[i][j] = residual[i][j] + scale[j] * act(in[i * ld_in + j]); rows with out[i] NULL are skipped; residual NULL:
-	 * none; out[i] may be in + i * ld_in, residual[i] may be out[i]. */
-	void (*finish)(const struct finish *f, const float *in, size_t ld_in, int rows, int cols,
-	               const float *const *residual, float *const *out);
+	 * none; residual[i] may be out[i]. act is applied in place; out[0] may be in, and then out[i] is in + i * ld_in. */
+	void (*finish)(const struct finish *f, float *in, size_t ld_in, int rows, int cols, const float *const *residual,
+	               float *const *out);
 
 	/* ---- Rows ---- */
 

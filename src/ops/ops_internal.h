@@ -39,9 +39,6 @@ static inline size_t glip__cache_floats(const struct ops *ops, size_t percent)
 	return (ops->cache != 0 ? ops->cache : glip__cpu_cache()) / sizeof(float) * percent / 100;
 }
 
-/* Steps of k in one run of a sum. A sum made of such runs has a smaller rounding error than one long run. */
-enum { SUM_LENGTH = 128 };
-
 /* The sizes of a product as the providers use them: checked, defaults filled in. */
 struct product {
 	const struct gemm *g;
@@ -73,7 +70,7 @@ enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p);
 /* Sums that lie at in [rows, ld_in] (bias included) to their place in C, columns [column, column + cols) of rows
  * [row, row + rows): activation, scale, residual, c_index. In place where in is the place itself. */
 void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,
-                       size_t cols, const float *in, size_t ld_in);
+                       size_t cols, float *in, size_t ld_in);
 /* Whether sums may be written to C directly, before they are finished there. */
 static inline bool glip__sums_fit_in_c(const struct gemm *g)
 {

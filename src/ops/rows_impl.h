@@ -25,74 +25,109 @@ static void layer_norm(const float *x, size_t n, const float *weight, const floa
 		even = v_fma(d, d, even);
 	}
 	vec inverse = v_set1(1 / sqrtf(v_sum(v_add(even, odd)) / (float)n + eps));
-	for (i = 0; i < n; i += V) {
-		vec d = v_mul(v_sub(load_part(x + i, n - i), middle), inverse);
-		store_part(y + i, v_fma(d, load_part(weight + i, n - i), load_part(bias + i, n - i)), n - i);
-	}
+	BY_VECTORS(n, 1, {
+		vec d = v_mul(v_sub(load_part(x + at, lanes), middle), inverse);
+		store_part(y + at, v_fma(d, load_part(weight + at, lanes), load_part(bias + at, lanes)), lanes);
+	});
 }
 
-/* x = exp(x - top) / sum */
+/* The first `lanes` lanes, `fill` in the others. */
+INLINE vec load_fill(const float *p, size_t lanes, float fill)
+{
+	return lanes >= V ? v_load(p) : v_load_fill(p, lanes, fill);
+}
+
+/* x = exp(x - top) / sum, for a top that is no less than any of x */
 INLINE void exp_and_scale(float *x, size_t n, vec top)
 {
 	vec sum = v_zero();
-	for (size_t i = 0; i < n; i += V) {
-		size_t left = n - i;
-		vec e = v_exp(v_sub(left >= V ? v_load(x + i) : v_load_fill(x + i, left, -INFINITY), top));
-		store_part(x + i, e, left);
-		sum = v_add(sum, e);
-	}
+	BY_VECTORS(n, TOGETHER, {
+		vec e[TOGETHER];
+		UNROLL
+		for (int i = 0; i < count; i++)
+			e[i] = v_sub(load_fill(x + at + i * V, lanes, -INFINITY), top);
+		v_exp_down(count, e);
+		UNROLL
+		for (int i = 0; i < count; i++) {
+			store_part(x + at + i * V, e[i], lanes);
+			sum = v_add(sum, e[i]);
+		}
+	});
 	vec factor = v_set1(1 / v_sum(sum));
-	for (size_t i = 0; i < n; i += V)
-		store_part(x + i, v_mul(load_part(x + i, n - i), factor), n - i);
+	BY_VECTORS(n, 1, store_part(x + at, v_mul(load_part(x + at, lanes), factor), lanes));
 }
 
 static void softmax(float *x, size_t n)
 {
 	vec top = v_set1(x[0]);
-	for (size_t i = 0; i < n; i += V)
-		top = v_max(top, n - i >= V ? v_load(x + i) : v_load_fill(x + i, n - i, x[0]));
+	BY_VECTORS(n, 1, top = v_max(top, load_fill(x + at, lanes, x[0])));
+	exp_and_scale(x, n, v_set1(v_top(top)));
+}
+
+/* V scores; whether there is a clamp, a bias and a region are constants. Lanes past the end become 0: clamp and scale
+ * keep that, so they are set aside before the maximum. */
+INLINE vec score(const struct score_row *s, bool clamps, bool biased, bool regions, size_t at, size_t lanes, vec x)
+{
+	x = v_mul(x, v_set1(s->scale));
+	if (clamps)
+		x = v_min(v_set1(s->clamp), v_max(v_set1(-s->clamp), x));
+	if (biased)
+		x = v_add(x, load_part(s->bias + at, lanes));
+	if (regions) {
+		uint8_t part[V] = {0};
+		const uint8_t *region = s->region + at;
+		if (lanes < V)
+			region = memcpy(part, region, lanes);
+		x = v_add(x, v_unless_equal(region, s->own_region, -100));
+	}
+	return x;
+}
+
+INLINE void scores_of(const struct score_row *s, bool clamps, bool biased, bool regions, float *x, size_t n)
+{
+	vec top = v_set1(-INFINITY);
+	BY_VECTORS(n, 1, {
+		vec v = score(s, clamps, biased, regions, at, lanes, load_part(x + at, lanes));
+		store_part(x + at, v, lanes);
+		top = v_max(top, lanes >= V ? v : load_fill(x + at, lanes, -INFINITY));
+	});
 	exp_and_scale(x, n, v_set1(v_top(top)));
 }
 
 static void score_softmax(const struct score_row *s, float *x, size_t n)
 {
-	vec top = v_set1(-INFINITY), scale = v_set1(s->scale), high = v_set1(s->clamp), low = v_set1(-s->clamp);
-	for (size_t i = 0; i < n; i += V) {
-		size_t left = n - i;
-		/* Lanes past the end become 0: clamp and scale keep that, so they are set aside before the maximum. */
-		vec v = v_mul(load_part(x + i, left), scale);
-		if (s->clamp > 0)
-			v = v_min(high, v_max(low, v));
-		if (s->bias)
-			v = v_add(v, load_part(s->bias + i, left));
-		if (s->region) {
-			uint8_t part[V] = {0};
-			const uint8_t *region = s->region + i;
-			if (left < V)
-				region = memcpy(part, region, left);
-			v = v_add(v, v_unless_equal(region, s->own_region, -100));
-		}
-		store_part(x + i, v, left);
-		top = v_max(top, left >= V ? v : v_load_fill(x + i, left, -INFINITY));
-	}
-	exp_and_scale(x, n, v_set1(v_top(top)));
+	/* The kinds that the models have, and any other. */
+	if (s->bias && !s->region && !(s->clamp > 0))
+		scores_of(s, false, true, false, x, n);
+	else if (s->bias && s->region && !(s->clamp > 0))
+		scores_of(s, false, true, true, x, n);
+	else
+		scores_of(s, s->clamp > 0, s->bias, s->region, x, n);
 }
 
 static void column_max(const float *x, size_t rows, size_t n, float *top)
 {
-	for (size_t j = 0; j < n; j += V) {
-		vec most = load_part(top + j, n - j);
+	BY_VECTORS(n, 1, {
+		vec most = load_part(top + at, lanes);
 		for (size_t r = 0; r < rows; r++)
-			most = v_max(most, load_part(x + r * n + j, n - j));
-		store_part(top + j, most, n - j);
-	}
+			most = v_max(most, load_part(x + r * n + at, lanes));
+		store_part(top + at, most, lanes);
+	});
 }
 
 static void column_exp(float *x, size_t rows, size_t n, const float *top, double *sum)
 {
 	for (size_t r = 0; r < rows; r++, x += n) {
-		for (size_t j = 0; j < n; j += V)
-			store_part(x + j, v_exp(v_sub(load_part(x + j, n - j), load_part(top + j, n - j))), n - j);
+		BY_VECTORS(n, TOGETHER, {
+			vec e[TOGETHER];
+			UNROLL
+			for (int i = 0; i < count; i++)
+				e[i] = v_sub(load_part(x + at + i * V, lanes), load_part(top + at + i * V, lanes));
+			v_exp_down(count, e);
+			UNROLL
+			for (int i = 0; i < count; i++)
+				store_part(x + at + i * V, e[i], lanes);
+		});
 		for (size_t j = 0; j < n; j++)
 			sum[j] += (double)x[j];
 	}
@@ -101,75 +136,89 @@ static void column_exp(float *x, size_t rows, size_t n, const float *top, double
 static void column_scale(float *x, size_t rows, size_t n, const float *factor)
 {
 	for (size_t r = 0; r < rows; r++, x += n)
-		for (size_t j = 0; j < n; j += V)
-			store_part(x + j, v_mul(load_part(x + j, n - j), load_part(factor + j, n - j)), n - j);
+		BY_VECTORS(n, 1, store_part(x + at, v_mul(load_part(x + at, lanes), load_part(factor + at, lanes)), lanes));
 }
 
-static void column_sums(const float *restrict x, size_t rows, size_t n, double *restrict sum, double *restrict square)
+/* rows is a constant: so many values to a sum that is read and written. */
+INLINE void sums_of(size_t rows, const float *restrict x, size_t n, double *restrict sum, double *restrict square)
 {
-	for (size_t r = 0; r < rows; r++, x += n) {
-		for (size_t j = 0; j < n; j++) {
-			double v = (double)x[j];
-			sum[j] += v;
-			square[j] += v * v;
+	for (size_t j = 0; j < n; j++) {
+		double total = sum[j], squares = square[j];
+		UNROLL
+		for (size_t r = 0; r < rows; r++) {
+			double v = (double)x[r * n + j];
+			total += v;
+			squares += v * v;
 		}
+		sum[j] = total;
+		square[j] = squares;
 	}
+}
+
+static void column_sums(const float *x, size_t rows, size_t n, double *sum, double *square)
+{
+	size_t r = 0;
+	for (; r + 4 <= rows; r += 4)
+		sums_of(4, x + r * n, n, sum, square);
+	for (; r < rows; r++)
+		sums_of(1, x + r * n, n, sum, square);
 }
 
 static void add(const float *x, size_t n, float *y)
 {
-	for (size_t i = 0; i < n; i += V)
-		store_part(y + i, v_add(load_part(y + i, n - i), load_part(x + i, n - i)), n - i);
+	BY_VECTORS(n, 1, store_part(y + at, v_add(load_part(y + at, lanes), load_part(x + at, lanes)), lanes));
 }
 
 static void lerp(const float *x0, const float *x1, float part, size_t n, float *y)
 {
 	vec weight = v_set1(part);
-	for (size_t i = 0; i < n; i += V) {
-		vec first = load_part(x0 + i, n - i), second = load_part(x1 + i, n - i);
-		store_part(y + i, v_fma(weight, v_sub(second, first), first), n - i);
-	}
+	BY_VECTORS(n, 1, {
+		vec first = load_part(x0 + at, lanes), second = load_part(x1 + at, lanes);
+		store_part(y + at, v_fma(weight, v_sub(second, first), first), lanes);
+	});
 }
 
 static void clamp(float *x, size_t n, float low, float high)
 {
-	for (size_t i = 0; i < n; i += V)
-		store_part(x + i, v_min(v_set1(high), v_max(v_set1(low), load_part(x + i, n - i))), n - i);
+	BY_VECTORS(n, 1, store_part(x + at, v_min(v_set1(high), v_max(v_set1(low), load_part(x + at, lanes))), lanes));
 }
 
 static void relu(const float *x, size_t n, float *y)
 {
-	for (size_t i = 0; i < n; i += V)
-		store_part(y + i, v_max(v_zero(), load_part(x + i, n - i)), n - i);
+	BY_VECTORS(n, 1, store_part(y + at, v_max(v_zero(), load_part(x + at, lanes)), lanes));
 }
 
 static void sigmoid(const float *x, size_t n, float *y)
 {
-	for (size_t i = 0; i < n; i += V)
-		store_part(y + i, v_sigmoid(load_part(x + i, n - i)), n - i);
+	BY_VECTORS(n, 1, store_part(y + at, v_sigmoid(load_part(x + at, lanes)), lanes));
 }
 
-INLINE void dyrelu_of(int sources, const struct dyrelu_sum *d, size_t at, size_t n)
+INLINE void dyrelu_of(int sources, const struct dyrelu_sum *d, size_t row, size_t n)
 {
-	for (size_t c = 0; c < n; c += V) {
-		size_t left = n - c;
-		vec x = load_part(d->shift + c, left);
+	const float *source[3], *scale[3];
+	float *out = d->out + row * n;
+	UNROLL
+	for (int s = 0; s < sources; s++) {
+		source[s] = d->source[s] + row * n;
+		scale[s] = d->scale[s];
+	}
+	BY_VECTORS(n, 1, {
+		vec x = load_part(d->shift + at, lanes);
 		UNROLL
 		for (int s = 0; s < sources; s++)
-			x = v_fma(load_part(d->scale[s] + c, left), load_part(d->source[s] + at + c, left), x);
-		vec first = v_fma(load_part(d->a1 + c, left), x, load_part(d->b1 + c, left));
-		vec second = v_fma(load_part(d->a2 + c, left), x, load_part(d->b2 + c, left));
-		store_part(d->out + at + c, v_max(first, second), left);
-	}
+			x = v_fma(load_part(scale[s] + at, lanes), load_part(source[s] + at, lanes), x);
+		vec first = v_fma(load_part(d->a1 + at, lanes), x, load_part(d->b1 + at, lanes));
+		vec second = v_fma(load_part(d->a2 + at, lanes), x, load_part(d->b2 + at, lanes));
+		store_part(out + at, v_max(first, second), lanes);
+	});
 }
 
 static void dyrelu_row(const struct dyrelu_sum *d, size_t row)
 {
-	size_t n = (size_t)d->channels;
 	if (d->sources == 3)
-		dyrelu_of(3, d, row * n, n);
+		dyrelu_of(3, d, row, (size_t)d->channels);
 	else if (d->sources == 2)
-		dyrelu_of(2, d, row * n, n);
+		dyrelu_of(2, d, row, (size_t)d->channels);
 	else
-		dyrelu_of(1, d, row * n, n);
+		dyrelu_of(1, d, row, (size_t)d->channels);
 }

@@ -110,6 +110,11 @@ static inline vec v_scale2(vec a, vec n)
 	return _mm512_scalef_ps(a, n);
 }
 
+static inline vec v_scale_down(vec a, vec n)
+{
+	return v_scale2(a, n);
+}
+
 static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)
 {
 	__mmask16 other = _mm_cmpneq_epu8_mask(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8((char)own));

@@ -9,6 +9,7 @@
  *                          the second operand
  *   v_if_less(a, b, x, y)  a < b ? x : y
  *   v_scale2(a, n)         a * 2^n for a whole n in [-252, 254]
+ *   v_scale_down(a, n)     the same for n in [-127, 0], where -127 may give 0
  *   v_unless_equal         per lane: p[lane] == own ? 0 : value; reads V bytes
  *   v_sum, v_top           sum and maximum of the lanes, in a fixed order
  *   v_sum4                 the sums of four vectors, plus bias[0..3] where it is not NULL, to p[0..3]
@@ -33,5 +34,33 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 #define INLINE static inline __attribute__((always_inline))
+
+/* Does a statement for n values: `most` vectors at a time, then one, then what is left of one. In the statement `at` is
+ * the first value, `count` the vectors, and `lanes` the lanes of the last of them; all but the last `lanes` are
+ * constants. */
+#define BY_VECTORS(n, most, ...) \
+	do { \
+		size_t at = 0; \
+		for (; at + (most)*V <= (n); at += (most)*V) { \
+			const int count = (most); \
+			const size_t lanes = V; \
+			VECTOR_STEP(count, lanes, __VA_ARGS__); \
+		} \
+		for (; (most) > 1 && at + V <= (n); at += V) { \
+			const int count = 1; \
+			const size_t lanes = V; \
+			VECTOR_STEP(count, lanes, __VA_ARGS__); \
+		} \
+		if (at < (n)) { \
+			const int count = 1; \
+			const size_t lanes = (n)-at; \
+			VECTOR_STEP(count, lanes, __VA_ARGS__); \
+		} \
+	} while (0)
+/* Not every statement uses all of them. */
+#define VECTOR_STEP(count, lanes, ...) \
+	(void)(count); \
+	(void)(lanes); \
+	__VA_ARGS__
 
 #endif

@@ -118,6 +118,11 @@ static inline vec v_scale2(vec a, vec n)
 	return vmulq_f32(vmulq_f32(a, v_power2(half)), v_power2(vsubq_s32(whole, half)));
 }
 
+static inline vec v_scale_down(vec a, vec n)
+{
+	return vmulq_f32(a, v_power2(vcvtnq_s32_f32(n)));
+}
+
 static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)
 {
 	float lane[V];
