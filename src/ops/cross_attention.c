@@ -1,12 +1,12 @@
 /* Positions go through in blocks that stay in the second-level cache: norm, scores, both softmaxes and both products
- * with their results, head groups at a time. What the text gathers over positions is a running softmax per piece of
+ * with their results, a group of heads at a time. What the text gathers over positions is a running softmax per piece of
  * positions; the pieces depend on the sizes alone and are joined in order, so the bits do not depend on the threads. */
 #include "ops/cross_attention.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "ops/ops_internal.h"
+#include "ops/packed.h"
 
 enum {
 	BLOCK_ROWS = 96,     /* positions: a multiple of every kernel's tile */
@@ -14,14 +14,23 @@ enum {
 	PIECES = 24
 };
 
+/* Whole heads whose scores are in work at a time. */
+struct head_group {
+	size_t first, width; /* columns of the scores */
+	struct gemm scores;  /* v keys^T + key_bias */
+	struct gemm out;     /* shares times outputs, added to what the groups before gave, or to out_bias */
+	struct product scores_product, out_product;
+	struct packed keys, outputs;
+};
+
 struct cross_task {
 	const struct kernels *kernels;
 	const struct cross_attention *a;
 	size_t c, n, nr;
-	size_t group;        /* columns of a full group */
-	size_t group_floats; /* of a full group's packed keys, and outputs */
-	float *keys;         /* panels [c, nr] of each group */
-	float *outputs;      /* panels [group columns, nr] of each group */
+	size_t group_width; /* columns of a full group */
+	size_t row_floats;  /* scratch that a left row of a product takes */
+	struct head_group *groups;
+	size_t group_count;
 	size_t piece_rows, pieces;
 	float *mean;    /* [pieces, n, c] sums of exp(score - top) v */
 	float *top;     /* [pieces, n] */
@@ -32,64 +41,45 @@ struct cross_task {
 /* What a block works with. */
 struct cross_scratch {
 	float *values;     /* panels [rows, nr] of the block's v */
-	float *scores;     /* [rows, group] */
-	float *shares;     /* [rows, group] exp(score - top) */
-	float *transposed; /* [group, BLOCK_ROWS] */
+	float *scores;     /* [rows, width of the group] */
+	float *shares;     /* the same: exp(score - top) */
+	float *transposed; /* [width, BLOCK_ROWS] */
 	float *out;        /* [rows, c] */
-	float *before;     /* [group] the tops so far */
+	float *before;     /* [width] the tops so far */
+	float *narrowed;   /* left rows of a product */
 };
 
 static size_t scratch_floats(const struct cross_task *t)
 {
-	return glip__round_up(t->c, t->nr) * BLOCK_ROWS + 3 * BLOCK_ROWS * t->group + BLOCK_ROWS * t->c + t->group + 80;
+	size_t width = glip__round_up(t->group_width, 16);
+	return BLOCK_ROWS * (glip__round_up(t->c, t->nr) + glip__round_up(t->c, 16) + 3 * width + t->row_floats) + width;
 }
 
 static struct cross_scratch scratch_of(const struct cross_task *t, int worker)
 {
+	size_t width = glip__round_up(t->group_width, 16);
 	struct cross_scratch s;
 	s.values = glip__worker_floats(&t->scratch, worker);
-	s.out = s.values + glip__round_up(t->c, t->nr) * BLOCK_ROWS;
-	s.scores = s.out + glip__round_up(BLOCK_ROWS * t->c, 16);
-	s.shares = s.scores + BLOCK_ROWS * t->group;
-	s.transposed = s.shares + BLOCK_ROWS * t->group;
-	s.before = s.transposed + BLOCK_ROWS * t->group;
+	s.out = s.values + BLOCK_ROWS * glip__round_up(t->c, t->nr);
+	s.scores = s.out + BLOCK_ROWS * glip__round_up(t->c, 16);
+	s.shares = s.scores + BLOCK_ROWS * width;
+	s.transposed = s.shares + BLOCK_ROWS * width;
+	s.narrowed = s.transposed + BLOCK_ROWS * width;
+	s.before = s.narrowed + BLOCK_ROWS * t->row_floats;
 	return s;
 }
 
-/* Packs panel `at` of all groups' keys and outputs: the keys' panels come first. */
-static void pack_panels(void *context, size_t begin, size_t end, int worker)
-{
-	const struct cross_task *t = context;
-	size_t key_panels = glip__ceil_div(t->group, t->nr), out_panels = glip__ceil_div(t->c, t->nr);
-	(void)worker;
-	for (size_t i = begin; i < end; i++) {
-		size_t panels = key_panels + out_panels, first = i / panels * t->group, at = i % panels;
-		size_t width = glip__min_size(t->group, t->n - first);
-		if (at >= key_panels) {
-			size_t column = (at - key_panels) * t->nr;
-			t->kernels->pack_rows(t->a->outputs + first * t->c + column, DTYPE_F32, t->c,
-			                      (int)glip__min_size(t->nr, t->c - column), width,
-			                      t->outputs + i / panels * t->group_floats + column * width);
-		} else if (at * t->nr < width) {
-			size_t column = at * t->nr;
-			t->kernels->pack_columns(t->a->keys + (first + column) * t->c, DTYPE_F32, t->c,
-			                         (int)glip__min_size(t->nr, width - column), t->c,
-			                         t->keys + i / panels * t->group_floats + column * t->c);
-		}
-	}
-}
-
-/* c [rows, cols] = init + a [rows, k] times panels. init_ld 0 repeats one row; NULL: zeros. */
-static void multiply(const struct cross_task *t, const float *a, size_t lda, size_t rows, size_t k, const float *panels,
-                     size_t cols, const float *init, size_t init_ld, float *c, size_t ldc)
+/* mean [width, c] (first: zeros) += shares^T v, v as panels. */
+static void add_values(const struct cross_task *t, const struct cross_scratch *s, size_t width, size_t rows, bool first,
+                       float *mean)
 {
 	size_t mr = (size_t)t->kernels->mr;
-	for (size_t j = 0; j < cols; j += t->nr) {
-		int width = (int)glip__min_size(t->nr, cols - j);
-		for (size_t i = 0; i < rows; i += mr) {
-			int height = (int)glip__min_size(mr, rows - i);
-			t->kernels->gemm_tile(k, a + i * lda, lda, panels + j * k, init != NULL ? init + i * init_ld + j : NULL,
-			                      init_ld, c + i * ldc + j, ldc, height, width);
+	for (size_t j = 0; j < t->c; j += t->nr) {
+		for (size_t i = 0; i < width; i += mr) {
+			float *to = mean + i * t->c + j;
+			t->kernels->gemm_tile(rows, s->transposed + i * BLOCK_ROWS, BLOCK_ROWS, s->values + j * rows,
+			                      first ? NULL : to, t->c, to, t->c, (int)glip__min_size(mr, width - i),
+			                      (int)glip__min_size(t->nr, t->c - j));
 		}
 	}
 }
@@ -118,7 +108,19 @@ static void gather_text(const struct cross_task *t, const struct cross_scratch *
 	memcpy(s->shares, s->scores, rows * width * sizeof *s->shares);
 	t->kernels->column_exp(s->shares, rows, width, top, weight);
 	t->kernels->transpose(s->shares, width, rows, width, s->transposed, BLOCK_ROWS);
-	multiply(t, s->transposed, BLOCK_ROWS, width, rows, s->values, t->c, begins ? NULL : mean, t->c, mean, t->c);
+	add_values(t, s, width, rows, begins, mean);
+}
+
+/* A product of the group with another place for its result. */
+static void multiply(const struct packed *packed, const struct product *product, const float *a, size_t rows, float *c,
+                     const float *residual, float *scratch)
+{
+	struct gemm g = *product->g;
+	struct product p = *product;
+	g.c = c;
+	g.residual = residual;
+	p.g = &g;
+	glip__multiply(packed, &p, 0, rows, a, p.lda, scratch);
 }
 
 static void attend_block(const struct cross_task *t, const struct cross_scratch *s, size_t piece, size_t row,
@@ -132,15 +134,14 @@ static void attend_block(const struct cross_task *t, const struct cross_scratch 
 		kernels->layer_norm(x + r * c, c, a->norm_weight, a->norm_bias, a->norm_eps, x + r * c);
 	for (size_t j = 0; j < c; j += t->nr)
 		kernels->pack_rows(x + j, DTYPE_F32, c, (int)glip__min_size(t->nr, c - j), rows, s->values + j * rows);
-	for (size_t first = 0; first < t->n; first += t->group) {
-		size_t width = glip__min_size(t->group, t->n - first), skip = first / t->group * t->group_floats;
-		multiply(t, x, c, rows, c, t->keys + skip, width, a->key_bias + first, 0, s->scores, width);
-		kernels->clamp(s->scores, rows * width, -a->clamp, a->clamp);
-		gather_text(t, s, piece, first, width, rows, begins);
-		for (size_t i = 0; i < rows * width; i += tokens)
-			kernels->softmax(s->scores + i, tokens);
-		multiply(t, s->scores, width, rows, width, t->outputs + skip, c, first > 0 ? s->out : a->out_bias,
-		         first > 0 ? c : 0, s->out, c);
+	for (size_t i = 0; i < t->group_count; i++) {
+		const struct head_group *g = &t->groups[i];
+		multiply(&g->keys, &g->scores_product, x, rows, s->scores, NULL, s->narrowed);
+		kernels->clamp(s->scores, rows * g->width, -a->clamp, a->clamp);
+		gather_text(t, s, piece, g->first, g->width, rows, begins);
+		for (size_t at = 0; at < rows * g->width; at += tokens)
+			kernels->softmax(s->scores + at, tokens);
+		multiply(&g->outputs, &g->out_product, s->scores, rows, s->out, i > 0 ? s->out : NULL, s->narrowed);
 	}
 	struct finish f = {.act = ACT_NONE, .scale = a->scale};
 	for (size_t r = 0; r < rows; r += KERNEL_MAX_MR) {
@@ -187,16 +188,60 @@ static void join_columns(void *context, size_t begin, size_t end, int worker)
 	}
 }
 
-static enum glip_status allocate(struct ops *ops, struct cross_task *t)
+/* Packs what the group multiplies with. */
+static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, struct head_group *g)
 {
-	size_t groups = glip__ceil_div(t->n, t->group), columns = t->pieces * t->n;
-	t->group_floats = glip__round_up(t->group, t->nr) * glip__round_up(t->c, t->nr);
-	t->keys = glip__ops_alloc(ops, groups, t->group_floats * sizeof(float));
-	t->outputs = t->keys != NULL ? glip__ops_alloc(ops, groups, t->group_floats * sizeof(float)) : NULL;
-	t->mean = t->outputs != NULL ? glip__ops_alloc(ops, columns, t->c * sizeof(float)) : NULL;
+	const struct cross_attention *a = t->a;
+	/* Right rows are columns of the outputs. */
+	float *outputs = glip__ops_alloc(ops, t->c, g->width * sizeof *outputs);
+	if (outputs == NULL)
+		return GLIP_ERR_NOMEM;
+	t->kernels->transpose(a->outputs + g->first * t->c, t->c, g->width, t->c, outputs, g->width);
+	g->scores = (struct gemm){
+		.m = a->positions,
+		.n = (int64_t)g->width,
+		.k = a->channels,
+		.b = {.data = a->keys + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels},
+		.bias = a->key_bias + g->first,
+	};
+	g->out = (struct gemm){
+		.m = a->positions,
+		.n = a->channels,
+		.k = (int64_t)g->width,
+		.b = {.data = outputs, .rows = a->channels, .cols = (int64_t)g->width},
+		.bias = g->first == 0 ? a->out_bias : NULL,
+	};
+	TRY(glip__product_of(ops, &g->scores, &g->scores_product));
+	TRY(glip__product_of(ops, &g->out, &g->out_product));
+	TRY(glip__pack(ops, &g->scores_product, &g->keys));
+	TRY(glip__pack(ops, &g->out_product, &g->outputs));
+	size_t most = g->keys.row_floats > g->outputs.row_floats ? g->keys.row_floats : g->outputs.row_floats;
+	t->row_floats = most > t->row_floats ? most : t->row_floats;
+	return GLIP_OK;
+}
+
+static enum glip_status run(struct ops *ops, struct cross_task *t)
+{
+	/* Scores go into an exponential: 16 bits where the pass is made of narrower numbers. */
+	struct ops packing = *ops;
+	packing.narrow = ops->narrow_scores;
+	size_t columns = t->pieces * t->n;
+	t->groups = glip__ops_alloc(ops, t->group_count, sizeof *t->groups);
+	t->mean = t->groups != NULL ? glip__ops_alloc(ops, columns, t->c * sizeof(float)) : NULL;
 	t->top = t->mean != NULL ? glip__ops_floats(ops, columns) : NULL;
 	t->weight = t->top != NULL ? glip__ops_alloc(ops, columns, sizeof(double)) : NULL;
-	return t->weight != NULL ? glip__worker_scratch(ops, scratch_floats(t), &t->scratch) : GLIP_ERR_NOMEM;
+	if (t->weight == NULL)
+		return GLIP_ERR_NOMEM;
+	for (size_t i = 0; i < t->group_count; i++) {
+		struct head_group *g = &t->groups[i];
+		g->first = i * t->group_width;
+		g->width = glip__min_size(t->group_width, t->n - g->first);
+		TRY(prepare_group(&packing, t, g));
+	}
+	TRY(glip__worker_scratch(ops, scratch_floats(t), &t->scratch));
+	glip__pool_run(ops->pool, attend_pieces, t, t->pieces, 1);
+	glip__pool_run(ops->pool, join_columns, t, t->n, 8);
+	return GLIP_OK;
 }
 
 enum glip_status glip__cross_attention(struct ops *ops, const struct cross_attention *a)
@@ -214,19 +259,14 @@ enum glip_status glip__cross_attention(struct ops *ops, const struct cross_atten
 		.c = (size_t)a->channels,
 		.n = heads * tokens,
 		.nr = (size_t)ops->kernels->nr,
-		.group = tokens * glip__min_size(heads, together > 0 ? together : 1),
+		.group_width = tokens * glip__min_size(heads, together > 0 ? together : 1),
 		.piece_rows = glip__round_up(glip__ceil_div(rows, PIECES), BLOCK_ROWS),
 	};
+	t.group_count = glip__ceil_div(t.n, t.group_width);
 	t.pieces = glip__ceil_div(rows, t.piece_rows);
 	ops->multiply_adds += 3 * (double)rows * (double)t.n * (double)t.c;
 	struct arena_mark mark = glip__arena_mark(ops->arena);
-	enum glip_status status = allocate(ops, &t);
-	if (status == GLIP_OK) {
-		size_t panels = glip__ceil_div(t.group, t.nr) + glip__ceil_div(t.c, t.nr);
-		glip__pool_run(ops->pool, pack_panels, &t, glip__ceil_div(t.n, t.group) * panels, 1);
-		glip__pool_run(ops->pool, attend_pieces, &t, t.pieces, 1);
-		glip__pool_run(ops->pool, join_columns, &t, t.n, 8);
-	}
+	enum glip_status status = run(ops, &t);
 	glip__arena_release(ops->arena, mark);
 	return status;
 }

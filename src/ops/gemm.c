@@ -4,6 +4,8 @@
 
 #include "ops/ops_internal.h"
 
+enum { FAR_WEIGHTS = 512 * 512 }; /* values of weights that are read from memory in every pass */
+
 void glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out)
 {
 	const struct gemm_rows *a = &p->g->a;
@@ -97,6 +99,12 @@ enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct 
 	return GLIP_OK;
 }
 
+/* What a product of few rows costs is reading weights that no cache holds: fewer bytes where they are kept narrow. */
+static bool reads_kept_panels(const struct ops *ops, const struct product *p)
+{
+	return glip__is_narrow(ops, p) && ops->panels && p->g->b.lasting && p->n > FAR_WEIGHTS / p->k;
+}
+
 enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 {
 	struct product p;
@@ -109,7 +117,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 	enum glip_status status;
 	if (ops->gemm == GLIP_GEMM_BLAS && p.k > 0)
 		status = glip__gemm_blas(ops, &p);
-	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k)
+	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k && !reads_kept_panels(ops, &p))
 		status = glip__gemm_few_rows(ops, &p);
 	else if (glip__is_narrow(ops, &p))
 		status = glip__gemm_narrow(ops, &p);

@@ -178,7 +178,8 @@ static void plain_fusion(const struct fusion *m, float *visual, int64_t n, float
 }
 
 /* Runs both on random inputs, with 1 to 3 threads, whose bits must agree. */
-static void compare_with_plain(const struct fusion *m, int64_t positions, int64_t tokens, double tolerance)
+static void compare_with_plain(const struct fusion *m, int64_t positions, int64_t tokens,
+                               const struct narrow_kernels *narrow, double tolerance)
 {
 	const size_t visual = (size_t)(positions * m->channels), text = (size_t)(tokens * m->hidden);
 	float *v = malloc(visual * sizeof *v), *l = malloc(text * sizeof *l);
@@ -193,6 +194,7 @@ static void compare_with_plain(const struct fusion *m, int64_t positions, int64_
 		float *got_v = copy_of(v, visual), *got_l = copy_of(l, text);
 
 		small_head_open(&e, threads);
+		e.ops.narrow_scores = narrow;
 		assert_int_equal(glip__fusion_forward(m, &e.ops, got_v, positions, got_l, tokens), GLIP_OK);
 		block_env_close(&e);
 		if (threads == 1) {
@@ -202,6 +204,8 @@ static void compare_with_plain(const struct fusion *m, int64_t positions, int64_
 			printf("  %lld positions, %lld tokens: image %.2e, text %.2e\n", (long long)positions, (long long)tokens,
 			       image, words);
 			assert_true(image <= tolerance && words <= tolerance);
+			if (narrow)
+				assert_true(image > 1e-6 && words > 1e-7);
 			first_v = got_v;
 			first_l = got_l;
 		} else {
@@ -216,10 +220,11 @@ static void compare_with_plain(const struct fusion *m, int64_t positions, int64_
 		free(all[i]);
 }
 
+/* Positions in one piece and in several, heads all at once and (256 tokens) in groups. */
+static const int64_t sizes[][2] = {{1, 1}, {1, 7}, {63, 1}, {300, 12}, {4200, 64}, {1500, 128}, {1100, 256}};
+
 static void test_sizes(void **state)
 {
-	/* Positions in one piece and in several, heads all at once and (256 tokens) in groups. */
-	static const int64_t sizes[][2] = {{1, 1}, {1, 7}, {63, 1}, {300, 12}, {4200, 64}, {1500, 128}, {1100, 256}};
 	struct block_env e;
 	struct fusion fusion;
 
@@ -227,7 +232,24 @@ static void test_sizes(void **state)
 	small_head_open(&e, 1);
 	bind_small(&fusion, &e);
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-		compare_with_plain(&fusion, sizes[i][0], sizes[i][1], 2e-6);
+		compare_with_plain(&fusion, sizes[i][0], sizes[i][1], NULL, 2e-6);
+	block_env_close(&e);
+}
+
+/* The image's products made of 16-bit integers. */
+static void test_narrow_scores(void **state)
+{
+	const struct narrow_kernels *kinds[] = {&glip__narrow_i16_ref,
+	                                        glip__narrow_kernels(GLIP_COMPUTE_I16, glip_cpu_detect())};
+	struct block_env e;
+	struct fusion fusion;
+
+	(void)state;
+	small_head_open(&e, 1);
+	bind_small(&fusion, &e);
+	for (size_t k = 0; k < sizeof kinds / sizeof *kinds && kinds[k]; k++)
+		for (size_t i = 3; i < sizeof sizes / sizeof *sizes; i++)
+			compare_with_plain(&fusion, sizes[i][0], sizes[i][1], kinds[k], 3e-4);
 	block_env_close(&e);
 }
 
@@ -245,7 +267,7 @@ static void test_limit(void **state)
 	for (int i = 0; i < COUNT; i++)
 		key[i] = (float)at(fusion.key, i / SMALL_HIDDEN, i % SMALL_HIDDEN) * 1e8f;
 	fusion.key.data = key;
-	compare_with_plain(&fusion, 200, 9, 1e-5);
+	compare_with_plain(&fusion, 200, 9, NULL, 1e-5);
 	block_env_close(&e);
 }
 
@@ -273,6 +295,7 @@ int main(void)
 		{.name = "mini-l-classes", .test_func = test_reference, .initial_state = cases[4]},
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_narrow_scores),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_bad_heads),
 	};

@@ -367,7 +367,8 @@ static void test_stored_integers(void **state)
 	}
 }
 
-/* Exact weights, and few rows, are multiplied in float32 whatever the session computes in. */
+/* Exact weights, and few rows of weights that are not kept, are multiplied in float32 whatever the session computes in.
+ */
 static void test_exact(void **state)
 {
 	(void)state;
@@ -399,14 +400,16 @@ static void multiply(struct ops *ops, const struct product_case *p)
 		fail_msg("%s", err.message);
 }
 
-/* Weights are packed at their first use, once for each kind of kernel; what does not last is packed every time. */
+/* Weights are packed at their first use, once for each kind of kernel; what does not last is packed every time. Few rows
+ * read kept panels where the weights are many. */
 static void test_kept(void **state)
 {
 	(void)state;
 	struct pool *pool;
 	struct glip_error err;
 	assert_int_equal(glip__pool_create(2, &glip__default_allocator, &pool, &err), GLIP_OK);
-	for (int lasting = 0; lasting < 2; lasting++) {
+	for (int round = 0; round < 4; round++) {
+		bool lasting = round % 2;
 		struct ops ops = {
 			.kernels = glip__kernels(glip__cpu_flags()),
 			.pool = pool,
@@ -415,7 +418,9 @@ static void test_kept(void **state)
 			.gemm = GLIP_GEMM_NATIVE,
 		};
 		assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
-		struct product_case p = make_case((struct sizes){61, 40, 72}, DENSE, 0), half = p;
+		struct product_case p =
+			make_case(round < 2 ? (struct sizes){61, 40, 72} : (struct sizes){12, 600, 512}, DENSE, 0);
+		struct product_case half = p;
 		p.g.b.lasting = half.g.b.lasting = lasting;
 		half.g.n = half.g.b.rows = 20;
 		half.g.ldc = p.g.n;
