@@ -8,6 +8,7 @@
 enum {
 	BLOCK_ROWS = 96,
 	BLOCK_PERCENT = 44, /* of the second-level cache for hidden rows; with a panel two thirds of it */
+	MIN_ROWS = 48,      /* even if they leave that cache: fewer would read large weights from memory too often */
 	PIECES = 16,        /* wanted at least, so that workers of unequal speed finish together */
 	CHUNK_ROWS = 8192
 };
@@ -84,7 +85,7 @@ static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
 	t.normed_ld = glip__round_up(t.up.k, 16) + 16;
 	t.hidden_ld = glip__round_up(t.up.n, 16) + 16;
 	size_t block = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / t.hidden_ld);
-	block = glip__min_size(block, glip__ceil_div(rows, PIECES));
+	block = glip__min_size(block > MIN_ROWS ? block : MIN_ROWS, glip__ceil_div(rows, PIECES));
 	t.block_rows = block < mr ? mr : block / mr * mr;
 	size_t scratch =
 		t.packed_up.row_floats > t.packed_down.row_floats ? t.packed_up.row_floats : t.packed_down.row_floats;
