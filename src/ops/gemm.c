@@ -99,10 +99,12 @@ enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct 
 	return GLIP_OK;
 }
 
-/* What a product of few rows costs is reading weights that no cache holds: fewer bytes where they are kept narrow. */
-static bool reads_kept_panels(const struct ops *ops, const struct product *p)
+/* What a product of few rows costs is reading weights that no cache holds, so bytes that are kept for it pay for their
+ * memory; 16 bits would take twice the memory for half of the gain. */
+static bool reads_kept_bytes(const struct ops *ops, const struct product *p)
 {
-	return glip__is_narrow(ops, p) && ops->panels && p->g->b.lasting && p->n > FAR_WEIGHTS / p->k;
+	return glip__is_narrow(ops, p) && ops->narrow->group == 4 && ops->panels && p->g->b.lasting &&
+	       p->n > FAR_WEIGHTS / p->k;
 }
 
 enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
@@ -117,7 +119,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 	enum glip_status status;
 	if (ops->gemm == GLIP_GEMM_BLAS && p.k > 0)
 		status = glip__gemm_blas(ops, &p);
-	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k && !reads_kept_panels(ops, &p))
+	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k && !reads_kept_bytes(ops, &p))
 		status = glip__gemm_few_rows(ops, &p);
 	else if (glip__is_narrow(ops, &p))
 		status = glip__gemm_narrow(ops, &p);
