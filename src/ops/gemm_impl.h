@@ -290,10 +290,12 @@ static void activate(enum activation act, float *x, size_t ldx, int rows, size_t
 {
 	/* Rows without a gap are one. */
 	size_t count = ldx == cols ? 1 : (size_t)rows, n = ldx == cols ? (size_t)rows * cols : cols;
-	for (; count > 0 && act == ACT_RELU; count--, x += ldx)
-		activate_of(ACT_RELU, x, n);
-	for (; count > 0 && act == ACT_GELU; count--, x += ldx)
-		activate_of(ACT_GELU, x, n);
+	for (; count > 0; count--, x += ldx) {
+		if (act == ACT_RELU)
+			activate_of(ACT_RELU, x, n);
+		else
+			activate_of(ACT_GELU, x, n);
+	}
 }
 
 /* Whether there are a scale and a residual are constants. */
@@ -319,7 +321,8 @@ INLINE void finish_of(const float *scale, const float *in, size_t ld_in, int row
 static void finish(const struct finish *f, float *in, size_t ld_in, int rows, int cols, const float *const *residual,
                    float *const *out)
 {
-	activate(f->act, in, ld_in, rows, (size_t)cols);
+	if (f->act != ACT_NONE)
+		activate(f->act, in, ld_in, rows, (size_t)cols);
 	if (f->scale && residual)
 		finish_of(f->scale, in, ld_in, rows, (size_t)cols, residual, out);
 	else if (f->scale)

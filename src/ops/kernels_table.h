@@ -71,7 +71,7 @@ struct kernels {
 	void (*score_softmax)(const struct score_row *s, float *x, size_t n);
 	/* top[j] = max(top[j], x[r, j]) over the rows. */
 	void (*column_max)(const float *x, size_t rows, size_t n, float *top);
-	/* x[r, j] = exp(x[r, j] - top[j]), and sum[j] += its rows in order. */
+	/* x[r, j] = exp(x[r, j] - top[j]), and sum[j] += its rows in order; top[j] is no less than any x[r, j]. */
 	void (*column_exp)(float *x, size_t rows, size_t n, const float *top, double *sum);
 	/* x[r, j] *= factor[j]. */
 	void (*column_scale)(float *x, size_t rows, size_t n, const float *factor);

@@ -48,7 +48,7 @@ INLINE vec v_exp(vec x)
 	return v_scale2(x, n);
 }
 
-/* exp of count <= TOGETHER vectors x <= 0, in place; 0 or next to it from -87.7 down, not-a-number stays. */
+/* exp of count <= TOGETHER vectors x <= 0, in place; 0 from -87.7 down, not-a-number stays. */
 INLINE void v_exp_down(int count, vec *x)
 {
 	vec n[TOGETHER];

@@ -15,7 +15,8 @@ struct ops {
 	struct arena *arena; /* scratch; ops take marks and release them before they return */
 	enum glip_gemm gemm; /* NATIVE or BLAS, never AUTO */
 	size_t cache;        /* bytes of a core's second-level cache, for the sizes of blocks; 0: glip__cpu_cache() */
-	/* Native products of more than a few rows are made with these where the weights are not exact; NULL: float32. */
+	/* Native products are made with these where the weights are not exact; few rows only where they are large and kept.
+	 * NULL: float32. */
 	const struct narrow_kernels *narrow;
 	const struct narrow_kernels *narrow_scores; /* beside them, for attention to the text: 16 bits, or NULL */
 	struct panels *panels;  /* of the model, for its weights packed for narrow; NULL: packed for every product */

@@ -55,7 +55,7 @@ static inline bool glip__is_dense(const struct product *p)
 
 /* Checks a product and fills its sizes in. */
 enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct product *p);
-/* Whether the own kernels make it of narrow numbers, where it has more than a few rows. */
+/* Whether the own kernels make it of narrow numbers; of few rows, only where it also reads kept panels. */
 static inline bool glip__is_narrow(const struct ops *ops, const struct product *p)
 {
 	return ops->narrow && !p->g->b.exact && !p->g->b_rows_are_k && p->k > 0 && p->k <= NARROW_MAX_K;

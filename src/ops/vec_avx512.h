@@ -112,7 +112,8 @@ static inline vec v_scale2(vec a, vec n)
 
 static inline vec v_scale_down(vec a, vec n)
 {
-	return v_scale2(a, n);
+	/* Nothing that is not normal, which some cores multiply slowly; n that is not a number stays. */
+	return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(n, _mm512_set1_ps(-127), _CMP_NLE_UQ), _mm512_scalef_ps(a, n));
 }
 
 static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)

@@ -196,6 +196,9 @@ static void compare_with_plain(const struct fusion *m, int64_t positions, int64_
 		small_head_open(&e, threads);
 		e.ops.narrow_scores = narrow;
 		assert_int_equal(glip__fusion_forward(m, &e.ops, got_v, positions, got_l, tokens), GLIP_OK);
+		/* Attention both ways; the text's projections, and the image's folded into them. */
+		assert_true(e.ops.multiply_adds == 3.0 * (double)(positions * tokens) * m->heads * m->channels +
+		                                       3.0 * (double)tokens * m->dim * (m->hidden + m->channels));
 		block_env_close(&e);
 		if (threads == 1) {
 			const double image = relative_error(got_v, wanted_v, (int64_t)visual);

@@ -367,28 +367,40 @@ static void test_stored_integers(void **state)
 	}
 }
 
-/* Exact weights, and few rows of weights that are not kept, are multiplied in float32 whatever the session computes in.
- */
+/* Exact weights, and few rows of weights that are small or not kept, are multiplied in float32 whatever the session
+ * computes in. */
 static void test_exact(void **state)
 {
 	(void)state;
+	static const struct {
+		struct sizes sizes;
+		bool exact, lasting, panels;
+	} cases[] = {
+		{{12, 33, 129}, false, false, false}, {{97, 33, 129}, true, false, false},  {{12, 33, 129}, false, true, true},
+		{{12, 600, 512}, false, false, true}, {{12, 600, 512}, false, true, false}, {{12, 600, 512}, true, true, true},
+	};
 	struct pool *pool;
+	struct panels *panels;
 	assert_int_equal(glip__pool_create(1, &glip__default_allocator, &pool, NULL), GLIP_OK);
-	for (int exact = 0; exact < 2; exact++) {
-		struct product_case p = make_case((struct sizes){exact ? 97 : 12, 33, 129}, DENSE, 0);
+	assert_int_equal(glip__panels_create(&glip__default_allocator, &panels, NULL), GLIP_OK);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct product_case p = make_case(cases[i].sizes, DENSE, 0);
 		struct ops ops = {
 			.kernels = glip__kernels(glip__cpu_flags()),
 			.pool = pool,
 			.arena = &arena,
 			.narrow = &glip__narrow_i8_ref,
+			.panels = cases[i].panels ? panels : NULL,
 			.gemm = GLIP_GEMM_NATIVE,
 		};
-		p.g.b.exact = exact;
+		p.g.b.exact = cases[i].exact;
+		p.g.b.lasting = cases[i].lasting;
 		expect(&p, NULL);
 		assert_int_equal(glip__gemm(&ops, &p.g), GLIP_OK);
-		assert_close("exact", "float32", p.c, p.expected, p.c_count, sum_error(129), 1e-6);
+		assert_close("exact", "float32", p.c, p.expected, p.c_count, sum_error((double)p.g.k), 1e-6);
 		free_case(&p);
 	}
+	glip__panels_free(panels);
 	glip__pool_free(pool);
 }
 

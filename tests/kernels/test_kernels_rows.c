@@ -52,6 +52,9 @@ static void score_softmax(const struct kernels *k)
 		for (size_t i = 0; i < n; i++)
 			region[i] = (uint8_t)(random_bits() % 3);
 		region[n / 2] = 2;
+		/* All scores far below what lanes past the end hold. */
+		for (size_t i = 0; i < n && s & 8; i++)
+			bias[i] -= 300;
 		struct score_row row = {
 			.scale = 0.3F,
 			.clamp = s & 1 ? 2.5F : 0,

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "glip/prompt.h"
+#include "glip/session.h"
 #include "support/tiny_model.h"
 
 enum { SEP = 3, CAT = 8, PROMPT_ROWS = 1000, MOST_HIDDEN = 64 };
@@ -445,6 +446,26 @@ static void test_structs_of_other_versions(void **state)
 	glip_prompt_free(p);
 }
 
+/* In every narrow mode the fusion's attention is made of 16-bit integers, in float32 of none. */
+static void test_numbers_of_the_fusion(void **state)
+{
+	struct world *w = *state;
+	const uint32_t mask = glip_cpu_detect();
+
+	for (int c = GLIP_COMPUTE_F32; c <= GLIP_COMPUTE_I16; c++) {
+		struct glip_session_options o;
+		struct glip_session *session;
+
+		glip_session_options_init(&o);
+		o.compute = (enum glip_compute)c;
+		assert_int_equal(glip_session_create(w->model, &o, &session, NULL), GLIP_OK);
+		assert_ptr_equal(session->ops.narrow, glip__narrow_kernels(o.compute, mask));
+		assert_ptr_equal(session->ops.narrow_scores,
+		                 session->ops.narrow ? glip__narrow_kernels(GLIP_COMPUTE_I16, mask) : NULL);
+		glip_session_free(session);
+	}
+}
+
 static void test_counts_may_be_null(void **state)
 {
 	struct glip_phrases *phrases = NULL;
@@ -474,6 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boxes_end_with_the_picture, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_parameters_are_null_after_a_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_structs_of_other_versions, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers_of_the_fusion, setup, teardown),
 		cmocka_unit_test(test_counts_may_be_null),
 	};
 
