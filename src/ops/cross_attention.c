@@ -1,6 +1,7 @@
 /* Positions go through in blocks that stay in the second-level cache: norm, scores, both softmaxes and both products
- * with their results, a group of heads at a time. What the text gathers over positions is a running softmax per piece of
- * positions; the pieces depend on the sizes alone and are joined in order, so the bits do not depend on the threads. */
+ * with their results, a group of heads at a time. What the text gathers over positions is a running softmax per piece
+ * of positions; the pieces depend on the sizes alone and are joined in order, so the bits do not depend on the threads.
+ */
 #include "ops/cross_attention.h"
 
 #include <math.h>

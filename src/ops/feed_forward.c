@@ -1,6 +1,6 @@
 /* Rows go through in blocks that stay in the second-level cache: one thread normalises a block, multiplies it with both
  * weights and adds it back, so that what lies between the products never leaves its cache and the threads meet once.
- * Products that need all rows at once (BLAS, or so few rows that the weights are read in place) take CHUNK_ROWS. */
+ * Products that need all rows at once (BLAS, or few rows) take CHUNK_ROWS. */
 #include "ops/feed_forward.h"
 
 #include "ops/packed.h"

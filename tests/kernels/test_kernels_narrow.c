@@ -412,8 +412,8 @@ static void multiply(struct ops *ops, const struct product_case *p)
 		fail_msg("%s", err.message);
 }
 
-/* Weights are packed at their first use, once for each kind of kernel; what does not last is packed every time. Few rows
- * read kept panels where the weights are many. */
+/* Weights are packed at their first use, once for each kind of kernel; what does not last is packed every time. Few
+ * rows read kept panels where the weights are many. */
 static void test_kept(void **state)
 {
 	(void)state;
