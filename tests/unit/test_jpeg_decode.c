@@ -13,6 +13,7 @@
 #include "image/jpeg_decode.h"
 #include "support/damage.h"
 #include "support/json.h"
+#include "turbo_memory.h"
 
 enum { WIDTH = 29, HEIGHT = 19 };
 
@@ -305,12 +306,44 @@ static void test_out_of_memory(void **state)
 	}
 }
 
+/* Alone in a function: a decoder that escapes lands here. */
+static uint8_t *decode_pixels(struct codec_heap *heap, const struct image_bytes *file,
+                              const struct image_header *header, const char **reason)
+{
+	if (setjmp(heap->escape))
+		return NULL;
+	return glip__jpeg_decode(heap, file, header, reason);
+}
+
+/* The decoder does not rely on the size that was read before it: no file is known for which the two readers differ, so
+ * it is called with another size than the file's. */
+static void test_other_size(void **state)
+{
+	(void)state;
+	struct bytes b = read_kind("420");
+	const struct image_bytes file = {.data = b.data, .size = b.size, .name = "x"};
+	for (uint32_t wider = 0; wider < 2; wider++)
+		for (uint32_t higher = 0; higher < 2; higher++) {
+			const struct image_header header = {IMAGE_KIND_JPEG, WIDTH + wider, HEIGHT + higher, 0, 0, 0};
+			struct codec_heap heap;
+			const char *reason = NULL;
+			glip__codec_heap_enter(&heap, NULL, 1 << 20);
+			uint8_t *pixels = decode_pixels(&heap, &file, &header, &reason);
+			assert_int_equal(pixels != NULL, !wider && !higher);
+			if (!pixels)
+				assert_string_equal(reason, "its headers contradict each other");
+			glip__codec_heap_leave(&heap);
+		}
+	free(b.data);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pixels),        cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped_bits),
-		cmocka_unit_test(test_damaged_data),  cmocka_unit_test(test_scans),     cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_pixels),        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_flipped_bits),
+		cmocka_unit_test(test_damaged_data),  cmocka_unit_test(test_scans),      cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_other_size),
 	};
-	return cmocka_run_group_tests_name("JPEG decode", tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("JPEG decode", tests, NULL, NULL);
+	return failed + (turbo_memory_tests ? turbo_memory_tests() : 0);
 }
