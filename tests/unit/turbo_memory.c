@@ -12,7 +12,7 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-#include "support/alloc_probe.h"
+#include "support/image_case.h"
 #include "turbo_memory.h"
 
 static const char sound[] = "tests/data/images/jpeg/progressive.jpg";
@@ -96,9 +96,7 @@ static enum glip_status load(const char *path, enum starved starved, long fail_a
 	struct alloc_probe probe;
 	alloc_probe_init(&probe);
 	alloc_probe_arm(&probe, fail_at, 0);
-	struct glip_image_options options;
-	glip_image_options_init(&options);
-	options.allocator = &probe.allocator;
+	struct glip_image_options options = probed_options(&probe);
 	options.max_bytes = max_bytes;
 	struct glip_image image = {0};
 	struct glip_error err = {GLIP_OK, ""};
