@@ -166,11 +166,13 @@ $(OUT)/libglip.pc: Makefile $(OUT)/jpeg-decoder
 		'Libs: -L$${libdir} -lglip' 'Libs.private: $(LIBS)' 'Cflags: -I$${includedir}' > $@
 
 # ---- Tests ---------------------------------------------------------------------------------------------------------
-# Functions of the C library that a test puts itself in front of (the linker's --wrap).
+# Functions of other libraries that a test puts itself in front of (the linker's --wrap).
 WRAP_test_io_failures := open read pread mmap fstat fsync rename close fdopen fwrite fseek fflush fclose pthread_create
+WRAP_test_jpeg_decode := jpeg_CreateDecompress
 
 # Objects that only one test needs.
 MORE_test_fuzz_replay := $(call obj,$(FUZZ_SRC))
+MORE_test_jpeg_decode := $(if $(filter turbo,$(JPEG)),$(call obj,tests/unit/turbo_memory.c))
 MORE_test_kernels_narrow := $(if $(filter x86_64,$(ARCH)),$(call obj,$(sort $(wildcard tests/kernels/emulated_*_avx2.c))))
 
 # The folder of a test is part of its object's path, its name is unique.

@@ -102,57 +102,6 @@ __attribute__((target("avx512f,avx512vnni"))) static double loop_i8(void)
 		sum[0] = _mm512_add_epi32(sum[0], sum[i]);
 	return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
 }
-/* As text, as the compiler would multiply once for all sums, and does not have every intrinsic. */
-__attribute__((target("avx2"))) static double loop_madd(void)
-{
-	__m256i x = _mm256_set1_epi8(3), products, sum[SUMS];
-#pragma GCC unroll 16
-	for (int i = 0; i < SUMS; i++)
-		sum[i] = _mm256_set1_epi32(i);
-	for (int n = 0; n < STEPS; n++) {
-#pragma GCC unroll 16
-		for (int i = 0; i < SUMS; i++)
-			__asm__("vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(sum[i]), "=&x"(products) : "x"(x));
-	}
-#pragma GCC unroll 16
-	for (int i = 1; i < SUMS; i++)
-		sum[0] = _mm256_add_epi32(sum[0], sum[i]);
-	return (double)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
-}
-
-__attribute__((target("avx2"))) static double loop_vnni_i16(void)
-{
-	__m256i x = _mm256_set1_epi8(3), sum[SUMS];
-#pragma GCC unroll 16
-	for (int i = 0; i < SUMS; i++)
-		sum[i] = _mm256_set1_epi32(i);
-	for (int n = 0; n < STEPS; n++) {
-#pragma GCC unroll 16
-		for (int i = 0; i < SUMS; i++)
-			__asm__("%{vex%} vpdpwssd %1, %1, %0" : "+x"(sum[i]) : "x"(x));
-	}
-#pragma GCC unroll 16
-	for (int i = 1; i < SUMS; i++)
-		sum[0] = _mm256_add_epi32(sum[0], sum[i]);
-	return (double)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
-}
-
-__attribute__((target("avx2"))) static double loop_vnni_i8(void)
-{
-	__m256i x = _mm256_set1_epi8(3), sum[SUMS];
-#pragma GCC unroll 16
-	for (int i = 0; i < SUMS; i++)
-		sum[i] = _mm256_set1_epi32(i);
-	for (int n = 0; n < STEPS; n++) {
-#pragma GCC unroll 16
-		for (int i = 0; i < SUMS; i++)
-			__asm__("%{vex%} vpdpbusd %1, %1, %0" : "+x"(sum[i]) : "x"(x));
-	}
-#pragma GCC unroll 16
-	for (int i = 1; i < SUMS; i++)
-		sum[0] = _mm256_add_epi32(sum[0], sum[i]);
-	return (double)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum[0]));
-}
 #endif
 
 #if defined(__aarch64__)
@@ -170,23 +119,43 @@ static double loop_neon(void)
 		sum[0] = vaddq_f32(sum[0], sum[i]);
 	return (double)vgetq_lane_f32(sum[0], 0);
 }
+#endif
 
-__attribute__((target("arch=armv8.2-a+dotprod"))) static double loop_sdot(void)
-{
-	int32x4_t x = vdupq_n_s32(0x03030303), sum[SUMS];
-#pragma GCC unroll 16
-	for (int i = 0; i < SUMS; i++)
-		sum[i] = vdupq_n_s32(i);
-	for (int n = 0; n < STEPS; n++) {
-#pragma GCC unroll 16
-		for (int i = 0; i < SUMS; i++)
-			__asm__("sdot %0.4s, %1.16b, %1.16b" : "+w"(sum[i]) : "w"(x));
+/* Integers: `text` adds products of %2 with itself to %0, by way of %1. As text, as the compiler would multiply once for all
+ * sums, and does not have every intrinsic. */
+#if X86_LIMITS
+#define INTEGERS __m256i
+#define INTEGERS_TARGET "avx2"
+#define INTEGERS_STEP(text, sum, products, x) __asm__(text : "+x"(sum), "=&x"(products) : "x"(x))
+#define INTEGERS_SET _mm256_set1_epi32
+#define INTEGERS_ADD _mm256_add_epi32
+#define INTEGERS_FIRST(x) _mm_cvtsi128_si32(_mm256_castsi256_si128(x))
+#elif defined(__aarch64__)
+#define INTEGERS int32x4_t
+#define INTEGERS_TARGET "arch=armv8.2-a+dotprod"
+#define INTEGERS_STEP(text, sum, products, x) __asm__(text : "+w"(sum), "=&w"(products) : "w"(x))
+#define INTEGERS_SET vdupq_n_s32
+#define INTEGERS_ADD vaddq_s32
+#define INTEGERS_FIRST(x) vgetq_lane_s32(x, 0)
+#endif
+#define INTEGER_LOOP(name, text) \
+	__attribute__((target(INTEGERS_TARGET))) static double name(void) \
+	{ \
+		INTEGERS x = INTEGERS_SET(0x03030303), products, sum[SUMS]; \
+		_Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) sum[i] = INTEGERS_SET(i); \
+		for (int n = 0; n < STEPS; n++) { \
+			_Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) INTEGERS_STEP(text, sum[i], products, x); \
+		} \
+		_Pragma("GCC unroll 16") for (int i = 1; i < SUMS; i++) sum[0] = INTEGERS_ADD(sum[0], sum[i]); \
+		return (double)INTEGERS_FIRST(sum[0]); \
 	}
-#pragma GCC unroll 16
-	for (int i = 1; i < SUMS; i++)
-		sum[0] = vaddq_s32(sum[0], sum[i]);
-	return (double)vgetq_lane_s32(sum[0], 0);
-}
+
+#if X86_LIMITS
+INTEGER_LOOP(loop_madd, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
+INTEGER_LOOP(loop_vnni_i16, "%{vex%} vpdpwssd %2, %2, %0")
+INTEGER_LOOP(loop_vnni_i8, "%{vex%} vpdpbusd %2, %2, %0")
+#elif defined(__aarch64__)
+INTEGER_LOOP(loop_sdot, "sdot %0.4s, %2.16b, %2.16b")
 #endif
 
 struct limit {

@@ -215,11 +215,10 @@ static enum glip_status encode_chunk(struct glip_session *s, struct prompt_chunk
 		c->ids[i] = e->tokens[i].id;
 	c->ids[e->kept - 1] = e->tokens[e->count - 1].id;
 	/* A prompt is encoded once: weights packed for it are not worth the memory of keeping them. */
-	struct panels *kept = s->ops.panels;
-	s->ops.panels = NULL;
-	enum glip_status status = glip__bert_forward(&m->bert, &s->ops, c->ids, (int64_t)c->tokens, c->embedded);
-	s->ops.panels = kept;
-	TRY(status);
+	struct ops ops = s->ops;
+	ops.panels = NULL;
+	TRY(glip__bert_forward(&m->bert, &ops, c->ids, (int64_t)c->tokens, c->embedded));
+	s->ops.multiply_adds = ops.multiply_adds;
 	glip__ops_stage(&s->ops, "bert");
 	TRY(glip__session_complete(s));
 	return m->prompt_tuning.data != NULL ? add_tuning(s, c) : GLIP_OK;

@@ -1,11 +1,8 @@
-/* The feed-forward operator against the operators it is made of, bit by bit: with every instruction set, float32 and
- * narrow, whatever the number of threads. */
-#include "kernel_case.h"
+/* The feed-forward operator against the operators it is made of, with every instruction set. */
+#include "fused_case.h"
 #include "ops/feed_forward.h"
 
-enum { CHANNELS = 40, HIDDEN = 150, MAX_ROWS = 300, MAX_THREADS = 3 };
-
-static struct arena arena;
+enum { CHANNELS = 40, HIDDEN = 150, MAX_ROWS = 300 };
 
 struct operands {
 	struct feed_forward f;
@@ -40,9 +37,16 @@ static void free_operands(struct operands *o)
 	free_guarded(o->vectors, 3 * CHANNELS + HIDDEN);
 }
 
-/* x as the plain operators leave it. */
-static void by_operators(struct ops *ops, const struct feed_forward *f, float *x)
+static enum glip_status at_once(struct ops *ops, const void *operands, float *x)
 {
+	struct feed_forward f = *(const struct feed_forward *)operands;
+	f.x = x;
+	return glip__feed_forward(ops, &f);
+}
+
+static void by_operators(struct ops *ops, const void *operands, float *x)
+{
+	const struct feed_forward *f = operands;
 	float *normed = guarded((size_t)f->rows * CHANNELS), *hidden = guarded((size_t)f->rows * HIDDEN);
 	struct gemm down = {
 		.m = f->rows,
@@ -62,46 +66,18 @@ static void by_operators(struct ops *ops, const struct feed_forward *f, float *x
 	free_guarded(hidden, (size_t)f->rows * HIDDEN);
 }
 
-static void compare(const struct kernels *k, enum glip_gemm gemm, enum glip_compute compute, bool exact)
-{
-	const int64_t rows[] = {1, 48, 49, 97, MAX_ROWS};
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		struct operands o;
-		size_t count = (size_t)rows[i] * CHANNELS;
-		make_operands(&o, rows[i]);
-		o.f.down.exact = exact;
-		for (int threads = 1; threads <= MAX_THREADS; threads++) {
-			struct pool *pool;
-			assert_int_equal(glip__pool_create(threads, &glip__default_allocator, &pool, NULL), GLIP_OK);
-			struct ops ops = {.kernels = k,
-			                  .pool = pool,
-			                  .arena = &arena,
-			                  .gemm = gemm,
-			                  .cache = cache_sizes[threads % 3],
-			                  .narrow = glip__narrow_kernels(compute, k->flag)};
-			float *expected = guarded_copy(o.x, count), *x = guarded_copy(o.x, count);
-			by_operators(&ops, &o.f, expected);
-			double work = ops.multiply_adds;
-			o.f.x = x;
-			ops.multiply_adds = 0;
-			assert_int_equal(glip__feed_forward(&ops, &o.f), GLIP_OK);
-			assert_memory_equal(x, expected, count * sizeof *x);
-			assert_true(ops.multiply_adds == work);
-			free_guarded(expected, count);
-			free_guarded(x, count);
-			glip__pool_free(pool);
-		}
-		free_operands(&o);
-	}
-}
-
 static void every_way(const struct kernels *k)
 {
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, false);
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_BF16, false);
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, false);
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, true);
-	compare(k, GLIP_GEMM_BLAS, GLIP_COMPUTE_F32, false);
+	static const struct fused fused = {at_once, by_operators};
+	const int64_t rows[] = {1, 48, 49, 97, MAX_ROWS};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		for (size_t way = 0; way < WAYS; way++) {
+			struct operands o;
+			make_operands(&o, rows[i]);
+			o.f.down.exact = ways[way].exact;
+			compare(&fused, k, &ways[way], &o.f, o.x, (size_t)rows[i] * CHANNELS);
+			free_operands(&o);
+		}
 }
 
 static void test_same_bits(void **state)
@@ -134,10 +110,5 @@ static void test_faults(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_faults)};
-	seed_random(argc, argv);
-	glip__arena_init(&arena, &glip__default_allocator);
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	glip__arena_free(&arena);
-	return failed;
+	return run_fused(argc, argv, test_same_bits, test_faults);
 }

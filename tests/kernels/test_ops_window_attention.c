@@ -1,11 +1,8 @@
-/* Attention in windows against the operators it is made of, bit by bit: with every instruction set, float32 and narrow,
- * whatever the number of threads. */
-#include "kernel_case.h"
+/* Attention in windows against the operators it is made of, with every instruction set. */
+#include "fused_case.h"
 #include "ops/window_attention.h"
 
-enum { TOKENS = 9, HEADS = 2, CHANNELS = 40, MAX_WINDOWS = 75, MAX_THREADS = 3 };
-
-static struct arena arena;
+enum { TOKENS = 9, HEADS = 2, CHANNELS = 40, MAX_WINDOWS = 75 };
 
 struct operands {
 	struct window_attention w;
@@ -59,9 +56,16 @@ static void free_operands(struct operands *o)
 	free_guarded(o->bias, BIAS);
 }
 
-/* x as the plain operators leave it. */
-static void by_operators(struct ops *ops, const struct window_attention *w, float *x)
+static enum glip_status at_once(struct ops *ops, const void *operands, float *x)
 {
+	struct window_attention w = *(const struct window_attention *)operands;
+	w.x = x;
+	return glip__window_attention(ops, &w);
+}
+
+static void by_operators(struct ops *ops, const void *operands, float *x)
+{
+	const struct window_attention *w = operands;
 	int64_t rows = w->windows * TOKENS;
 	size_t count = (size_t)w->map_rows * CHANNELS;
 	float *normed = guarded(count), *qkv = guarded((size_t)rows * 3 * CHANNELS);
@@ -111,46 +115,18 @@ static void by_operators(struct ops *ops, const struct window_attention *w, floa
 	free_guarded(out, (size_t)rows * CHANNELS);
 }
 
-static void compare(const struct kernels *k, enum glip_gemm gemm, enum glip_compute compute, bool exact)
-{
-	const int64_t windows[] = {1, 15, 16, 37, 74, MAX_WINDOWS};
-	for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
-		struct operands o;
-		make_operands(&o, windows[i]);
-		size_t count = (size_t)o.w.map_rows * CHANNELS;
-		o.w.proj.exact = exact;
-		for (int threads = 1; threads <= MAX_THREADS; threads++) {
-			struct pool *pool;
-			assert_int_equal(glip__pool_create(threads, &glip__default_allocator, &pool, NULL), GLIP_OK);
-			struct ops ops = {.kernels = k,
-			                  .pool = pool,
-			                  .arena = &arena,
-			                  .gemm = gemm,
-			                  .cache = cache_sizes[threads % 3],
-			                  .narrow = glip__narrow_kernels(compute, k->flag)};
-			float *expected = guarded_copy(o.x, count), *x = guarded_copy(o.x, count);
-			by_operators(&ops, &o.w, expected);
-			double work = ops.multiply_adds;
-			o.w.x = x;
-			ops.multiply_adds = 0;
-			assert_int_equal(glip__window_attention(&ops, &o.w), GLIP_OK);
-			assert_memory_equal(x, expected, count * sizeof *x);
-			assert_true(ops.multiply_adds == work);
-			free_guarded(expected, count);
-			free_guarded(x, count);
-			glip__pool_free(pool);
-		}
-		free_operands(&o);
-	}
-}
-
 static void every_way(const struct kernels *k)
 {
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, false);
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_BF16, false);
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, false);
-	compare(k, GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, true);
-	compare(k, GLIP_GEMM_BLAS, GLIP_COMPUTE_F32, false);
+	static const struct fused fused = {at_once, by_operators};
+	const int64_t windows[] = {1, 15, 16, 37, 74, MAX_WINDOWS};
+	for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+		for (size_t way = 0; way < WAYS; way++) {
+			struct operands o;
+			make_operands(&o, windows[i]);
+			o.w.proj.exact = ways[way].exact;
+			compare(&fused, k, &ways[way], &o.w, o.x, (size_t)o.w.map_rows * CHANNELS);
+			free_operands(&o);
+		}
 }
 
 static void test_same_bits(void **state)
@@ -181,10 +157,5 @@ static void test_faults(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_faults)};
-	seed_random(argc, argv);
-	glip__arena_init(&arena, &glip__default_allocator);
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	glip__arena_free(&arena);
-	return failed;
+	return run_fused(argc, argv, test_same_bits, test_faults);
 }

@@ -11,12 +11,9 @@
 #include <cmocka.h>
 
 #include "base/error.h"
-#include "support/damage.h"
-#include "support/json.h"
+#include "support/image_case.h"
 
 enum { WIDTH = 16, HEIGHT = 9 };
-
-static const char folder[] = "tests/data/images/";
 
 static const char *const every_format[] = {
 	"rgb.png",  "rgba.png", "grey.png", "grey16.png",   "palette.png",     "rgb.bmp",
@@ -24,36 +21,13 @@ static const char *const every_format[] = {
 };
 enum { FORMATS = sizeof(every_format) / sizeof(every_format[0]) };
 
-struct bytes {
-	uint8_t *data;
-	size_t size;
-};
-
-static struct bytes read_image(const char *name)
-{
-	char path[128];
-	snprintf(path, sizeof(path), "%s%s", folder, name);
-	struct bytes b = {NULL, 0};
-	char *text = test_read_file(path, &b.size);
-	if (!text)
-		fail_msg("%s cannot be read", path);
-	/* An exact copy, so that a sanitizer sees every read past the end. */
-	b.data = malloc(b.size);
-	assert_non_null(b.data);
-	memcpy(b.data, text, b.size);
-	free(text);
-	return b;
-}
-
 /* Decodes bytes that must be refused, with this status and a message that names the image and says this. */
 static void refuse(const void *data, size_t size, enum glip_status expected, const char *says)
 {
 	struct damage damage;
 	damage_init(&damage);
 	damage_begin(&damage);
-	struct glip_image_options options;
-	glip_image_options_init(&options);
-	options.allocator = &damage.probe.allocator;
+	const struct glip_image_options options = probed_options(&damage.probe);
 	struct glip_image image = {.width = -7};
 	struct glip_error err = {GLIP_OK, ""};
 	enum glip_status status = glip_image_decode(data, size, "the.image", &options, &image, &err);
@@ -92,7 +66,7 @@ static void test_every_format(void **state)
 	for (size_t i = 0; i < FORMATS; i++) {
 		const char *name = every_format[i];
 		char path[128];
-		snprintf(path, sizeof(path), "%s%s", folder, name);
+		snprintf(path, sizeof(path), "tests/data/images/%s", name);
 		struct glip_image image = {0};
 		struct glip_error err = {GLIP_OK, ""};
 		if (glip_image_load(path, NULL, &image, &err) != GLIP_OK)
@@ -175,9 +149,7 @@ static void test_unsupported_kinds(void **state)
 		{0xc3, "a lossless JPEG"}, {0xc9, "an arithmetic-coded JPEG"}, {0xca, "arithmetic"}, {0xc5, "hierarchical"}};
 	for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
 		struct bytes b = read_image("baseline.jpg");
-		for (size_t k = 0; k + 1 < b.size; k++)
-			if (b.data[k] == 0xff && b.data[k + 1] == 0xc0)
-				b.data[k + 1] = frames[i].marker;
+		b.data[find_marker(b, 0xc0, 0) + 1] = frames[i].marker;
 		refuse(b.data, b.size, GLIP_ERR_UNSUPPORTED, frames[i].says);
 		free(b.data);
 	}
@@ -200,13 +172,11 @@ static void test_every_truncation(void **state)
 	for (size_t i = 0; i < FORMATS; i++) {
 		struct bytes b = read_image(every_format[i]);
 		for (size_t n = 1; n < b.size; n += damage_step()) {
-			uint8_t *prefix = malloc(n);
-			assert_non_null(prefix);
-			memcpy(prefix, b.data, n);
+			struct bytes part = bytes_prefix(b, n);
 			/* Two letters tell a BMP or PNM from nothing; eight and three bytes a PNG or JPEG, but one will do. */
 			int known = n >= 2 || strstr(every_format[i], ".png") || strstr(every_format[i], ".jpg");
-			refuse(prefix, n, GLIP_ERR_IMAGE, known ? "truncated" : "not an image");
-			free(prefix);
+			refuse(part.data, n, GLIP_ERR_IMAGE, known ? "truncated" : "not an image");
+			free(part.data);
 		}
 		free(b.data);
 	}
@@ -217,33 +187,14 @@ static void test_every_truncation(void **state)
 			refuse(deep[i], n, GLIP_ERR_IMAGE, "truncated");
 }
 
-/* A flipped bit gives a picture or a status: never more. */
 static void test_every_bit_flip(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < FORMATS; i++) {
 		const char *name = every_format[i];
 		struct damage damage;
-		damage_init(&damage);
 		struct bytes b = read_image(name);
-		for (size_t bit = 0; bit < b.size * 8; bit += damage_step()) {
-			struct glip_image_options options;
-			glip_image_options_init(&options);
-			options.allocator = &damage.probe.allocator;
-			/* A flipped size may make a picture of many pixels: not here. */
-			options.max_pixels = 1 << 16;
-			struct glip_image image = {0};
-			struct glip_error err = {GLIP_OK, ""};
-			b.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			damage_begin(&damage);
-			enum glip_status status = glip_image_decode(b.data, b.size, "x", &options, &image, &err);
-			b.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			assert_int_equal(status == GLIP_OK, image.pixels != NULL);
-			assert_int_equal(status != GLIP_OK, err.message[0] != '\0');
-			glip_image_free(&image);
-			damage_end(&damage, status, err.message, name, bit);
-		}
-		damage_summary(&damage, name, 1);
+		flip_every_bit(&damage, b, name);
 		assert_true(damage.refused > 0);
 		/* Every critical byte of a PNG is under a checksum. */
 		if (strcmp(name, "rgb.png") == 0)
@@ -349,11 +300,7 @@ static void test_damaged(void **state)
 	free(b.data);
 	/* Codes of a Huffman table that would run over its end. */
 	b = read_image("baseline.jpg");
-	for (size_t k = 0; k + 5 < b.size; k++)
-		if (b.data[k] == 0xff && b.data[k + 1] == 0xc4) {
-			memset(b.data + k + 5, 255, 16);
-			break;
-		}
+	memset(b.data + find_marker(b, 0xc4, 0) + 5, 255, 16);
 	refuse(b.data, b.size, GLIP_ERR_IMAGE, "a Huffman table has too many codes");
 	free(b.data);
 	refuse("\xff\xd8\xff\xd9", 4, GLIP_ERR_IMAGE, "it has no picture data");
@@ -423,31 +370,12 @@ static void test_files(void **state)
 	unlink(path);
 }
 
-/* Each allocation in turn fails: a status, no leak, and the next call gives the picture. */
 static void test_out_of_memory(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < FORMATS; i++) {
 		struct bytes b = read_image(every_format[i]);
-		struct alloc_probe probe;
-		alloc_probe_init(&probe);
-		struct glip_image_options options;
-		glip_image_options_init(&options);
-		options.allocator = &probe.allocator;
-		int done = 0;
-		for (long n = 1; !done; n++)
-			for (int all_after = 0; all_after < 2; all_after++) {
-				struct glip_image image = {0};
-				struct glip_error err = {GLIP_OK, ""};
-				alloc_probe_arm(&probe, n, all_after);
-				enum glip_status status = glip_image_decode(b.data, b.size, "x", &options, &image, &err);
-				done = status == GLIP_OK;
-				assert_true(done || status == GLIP_ERR_NOMEM);
-				assert_int_equal(probe.live, done ? 1 : 0);
-				alloc_probe_arm(&probe, 0, 0);
-				glip_image_free(&image);
-				assert_int_equal(probe.live, 0);
-			}
+		fail_every_allocation(b);
 		free(b.data);
 	}
 }

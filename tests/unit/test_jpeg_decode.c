@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "image/jpeg_decode.h"
-#include "support/damage.h"
-#include "support/json.h"
+#include "support/image_case.h"
+#include "turbo_memory.h"
 
 enum { WIDTH = 29, HEIGHT = 19 };
 
@@ -26,45 +26,11 @@ static int is_turbo(void)
 	return strncmp(glip__jpeg_decoder(), "libjpeg-turbo ", 14) == 0;
 }
 
-struct bytes {
-	uint8_t *data; /* exactly `size` bytes, so that a sanitizer sees every read past the end */
-	size_t size;
-};
-
-/* The file without its bytes [from, to) and with `extra` in their place. */
-static struct bytes splice(struct bytes b, size_t from, size_t to, const void *extra, size_t count)
-{
-	struct bytes out = {malloc(b.size - (to - from) + count), b.size - (to - from) + count};
-	assert_non_null(out.data);
-	memcpy(out.data, b.data, from);
-	if (count)
-		memcpy(out.data + from, extra, count);
-	memcpy(out.data + from + count, b.data + to, b.size - to);
-	return out;
-}
-
 static struct bytes read_kind(const char *kind)
 {
-	char path[128];
-	snprintf(path, sizeof(path), "tests/data/images/jpeg/%s.jpg", kind);
-	struct bytes b = {NULL, 0};
-	char *text = test_read_file(path, &b.size);
-	if (!text)
-		fail_msg("%s cannot be read", path);
-	b.data = (uint8_t *)text;
-	struct bytes out = splice(b, 0, 0, NULL, 0);
-	free(text);
-	return out;
-}
-
-/* The offset of the first marker of this kind from there on. */
-static size_t find_marker(struct bytes b, uint8_t marker, size_t from)
-{
-	for (size_t i = from; i + 1 < b.size; i++)
-		if (b.data[i] == 0xff && b.data[i + 1] == marker)
-			return i;
-	fail_msg("there is no marker %02x", marker);
-	return 0;
+	char name[64];
+	snprintf(name, sizeof(name), "jpeg/%s.jpg", kind);
+	return read_image(name);
 }
 
 /* The offset of the coded data behind the first SOS. */
@@ -79,9 +45,7 @@ static enum glip_status decode(struct bytes b, uint64_t max_bytes, struct glip_e
 {
 	struct damage damage;
 	damage_init(&damage);
-	struct glip_image_options options;
-	glip_image_options_init(&options);
-	options.allocator = &damage.probe.allocator;
+	struct glip_image_options options = probed_options(&damage.probe);
 	options.max_bytes = max_bytes;
 	struct glip_image image = {0};
 	*err = (struct glip_error){GLIP_OK, ""};
@@ -152,11 +116,11 @@ static void test_truncated(void **state)
 	for (size_t i = 0; i < KINDS; i++) {
 		struct bytes b = read_kind(kinds[i]);
 		for (size_t n = 1; n < b.size; n += damage_step()) {
-			struct bytes prefix = splice(b, n, b.size, NULL, 0);
+			struct bytes part = bytes_prefix(b, n);
 			struct glip_error err;
-			assert_int_equal(decode(prefix, 1u << 30, &err), GLIP_ERR_IMAGE);
+			assert_int_equal(decode(part, 1u << 30, &err), GLIP_ERR_IMAGE);
 			assert_non_null(strstr(err.message, "truncated"));
-			free(prefix.data);
+			free(part.data);
 		}
 		free(b.data);
 	}
@@ -168,23 +132,7 @@ static void test_flipped_bits(void **state)
 	for (size_t i = 0; i < KINDS; i++) {
 		struct bytes b = read_kind(kinds[i]);
 		struct damage damage;
-		damage_init(&damage);
-		for (size_t bit = 0; bit < b.size * 8; bit += damage_step()) {
-			struct glip_image_options options;
-			glip_image_options_init(&options);
-			options.allocator = &damage.probe.allocator;
-			options.max_pixels = 1 << 16;
-			struct glip_image image = {0};
-			struct glip_error err = {GLIP_OK, ""};
-			b.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			damage_begin(&damage);
-			enum glip_status status = glip_image_decode(b.data, b.size, "x", &options, &image, &err);
-			b.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-			assert_int_equal(status == GLIP_OK, image.pixels != NULL);
-			glip_image_free(&image);
-			damage_end(&damage, status, err.message, kinds[i], bit);
-		}
-		damage_summary(&damage, kinds[i], 1);
+		flip_every_bit(&damage, b, kinds[i]);
 		free(b.data);
 	}
 }
@@ -196,34 +144,35 @@ static void test_damaged_data(void **state)
 	const char *early = "damaged JPEG image: its coded data end before the picture does";
 	struct bytes b = read_kind("420");
 	size_t data = find_data(b), end = find_marker(b, 0xd9, data);
-	refuse(splice(b, data + (end - data) / 2, end, NULL, 0), early, 0);
-	refuse(splice(b, data, end, NULL, 0), early, 0);
+	refuse(bytes_splice(b, data + (end - data) / 2, end, NULL, 0), early, 0);
+	refuse(bytes_splice(b, data, end, NULL, 0), early, 0);
 	/* Sixteen ones are no code of any table. */
 	static const uint8_t ones[16] = {255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0, 255, 0};
-	refuse(splice(b, data, data + 8, ones, sizeof(ones)), "its coded data hold a code that does not exist", 1);
+	refuse(bytes_splice(b, data, data + 8, ones, sizeof(ones)), "its coded data hold a code that does not exist", 1);
 	/* Bytes too many are passed over, behind the data as between segments; there stb_image wants none. */
 	struct glip_error err;
 	for (int i = 0; i < 2; i++) {
 		size_t at = i ? find_marker(b, 0xda, 0) : end;
-		struct bytes more = splice(b, at, at, "abcdefgh", 8);
+		struct bytes more = bytes_splice(b, at, at, "abcdefgh", 8);
 		assert_int_equal(decode(more, 1u << 30, &err), i == 0 || is_turbo() ? GLIP_OK : GLIP_ERR_IMAGE);
 		free(more.data);
 	}
 	/* libjpeg's own words, for the rest. */
 	size_t table = find_marker(b, 0xdb, 0);
 	size_t length = 2 + (size_t)(b.data[table + 2] << 8 | b.data[table + 3]);
-	refuse(splice(b, table, table + length, NULL, 0), "damaged JPEG image: Quantization table 0x00 was not defined", 0);
+	refuse(bytes_splice(b, table, table + length, NULL, 0),
+	       "damaged JPEG image: Quantization table 0x00 was not defined", 0);
 	free(b.data);
 
 	b = read_kind("restart");
 	size_t restart = find_marker(b, 0xd0, find_data(b));
-	refuse(splice(b, restart, restart + 2, "\xff\xd5", 2), "a restart marker is not where it belongs", 0);
+	refuse(bytes_splice(b, restart, restart + 2, "\xff\xd5", 2), "a restart marker is not where it belongs", 0);
 	free(b.data);
 
 	/* The first scan, of the lowest coefficients, gone: the others refine what is not there. */
 	b = read_kind("progressive");
 	size_t first = find_marker(b, 0xda, 0), second = find_marker(b, 0xc4, first);
-	refuse(splice(b, first, second, NULL, 0), "its scans contradict each other", 0);
+	refuse(bytes_splice(b, first, second, NULL, 0), "its scans contradict each other", 0);
 	free(b.data);
 }
 
@@ -235,9 +184,9 @@ static void test_scans(void **state)
 	size_t scan = find_marker(b, 0xda, 0), end = find_marker(b, 0xd9, scan);
 	struct glip_error err;
 	for (int more = 99; more < 101; more++) {
-		struct bytes many = splice(b, 0, 0, NULL, 0);
+		struct bytes many = bytes_prefix(b, b.size);
 		for (int i = 0; i < more; i++) {
-			struct bytes longer = splice(many, end, end, b.data + scan, end - scan);
+			struct bytes longer = bytes_splice(many, end, end, b.data + scan, end - scan);
 			free(many.data);
 			many = longer;
 		}
@@ -257,9 +206,7 @@ static void test_memory(void **state)
 		struct bytes b = read_kind(kinds[i]);
 		struct alloc_probe probe;
 		alloc_probe_init(&probe);
-		struct glip_image_options options;
-		glip_image_options_init(&options);
-		options.allocator = &probe.allocator;
+		const struct glip_image_options options = probed_options(&probe);
 		struct glip_image image = {0};
 		assert_int_equal(glip_image_decode(b.data, b.size, "x", &options, &image, NULL), GLIP_OK);
 		glip_image_free(&image);
@@ -285,32 +232,49 @@ static void test_out_of_memory(void **state)
 	(void)state;
 	for (size_t i = 0; i < KINDS; i++) {
 		struct bytes b = read_kind(kinds[i]);
-		struct alloc_probe probe;
-		alloc_probe_init(&probe);
-		struct glip_image_options options;
-		glip_image_options_init(&options);
-		options.allocator = &probe.allocator;
-		int done = 0;
-		for (long n = 1; !done; n++) {
-			struct glip_image image = {0};
-			struct glip_error err = {GLIP_OK, ""};
-			alloc_probe_arm(&probe, n, 0);
-			enum glip_status status = glip_image_decode(b.data, b.size, "x", &options, &image, &err);
-			done = status == GLIP_OK;
-			assert_true(done || (status == GLIP_ERR_NOMEM && strncmp(err.message, "out of memory for x (", 21) == 0));
-			assert_int_equal(probe.live, done ? 1 : 0);
-			glip_image_free(&image);
-		}
+		fail_every_allocation(b);
 		free(b.data);
 	}
+}
+
+/* Alone in a function: a decoder that escapes lands here. */
+static uint8_t *decode_pixels(struct codec_heap *heap, const struct image_bytes *file,
+                              const struct image_header *header, const char **reason)
+{
+	if (setjmp(heap->escape))
+		return NULL;
+	return glip__jpeg_decode(heap, file, header, reason);
+}
+
+/* The decoder does not rely on the size that was read before it: no file is known for which the two readers differ, so
+ * it is called with another size than the file's. */
+static void test_other_size(void **state)
+{
+	(void)state;
+	struct bytes b = read_kind("420");
+	const struct image_bytes file = {.data = b.data, .size = b.size, .name = "x"};
+	for (uint32_t wider = 0; wider < 2; wider++)
+		for (uint32_t higher = 0; higher < 2; higher++) {
+			const struct image_header header = {IMAGE_KIND_JPEG, WIDTH + wider, HEIGHT + higher, 0, 0, 0};
+			struct codec_heap heap;
+			const char *reason = NULL;
+			glip__codec_heap_enter(&heap, NULL, 1 << 20);
+			uint8_t *pixels = decode_pixels(&heap, &file, &header, &reason);
+			assert_int_equal(pixels != NULL, !wider && !higher);
+			if (!pixels)
+				assert_string_equal(reason, "its headers contradict each other");
+			glip__codec_heap_leave(&heap);
+		}
+	free(b.data);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pixels),        cmocka_unit_test(test_truncated), cmocka_unit_test(test_flipped_bits),
-		cmocka_unit_test(test_damaged_data),  cmocka_unit_test(test_scans),     cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_pixels),        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_flipped_bits),
+		cmocka_unit_test(test_damaged_data),  cmocka_unit_test(test_scans),      cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_other_size),
 	};
-	return cmocka_run_group_tests_name("JPEG decode", tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("JPEG decode", tests, NULL, NULL);
+	return failed + (turbo_memory_tests ? turbo_memory_tests() : 0);
 }

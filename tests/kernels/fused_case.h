@@ -1,0 +1,66 @@
+/* Operators that change x in place, against the plain operators they are made of, bit by bit: float32 and narrow, through
+ * BLAS, whatever the number of threads and the size of the cache. */
+#ifndef GLIP_TESTS_FUSED_CASE_H
+#define GLIP_TESTS_FUSED_CASE_H
+
+#include "kernel_case.h"
+
+enum { MAX_THREADS = 3 };
+
+static struct arena arena;
+
+struct way {
+	enum glip_gemm gemm;
+	enum glip_compute compute;
+	bool exact; /* the last weight */
+};
+
+static const struct way ways[] = {
+	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, false}, {GLIP_GEMM_NATIVE, GLIP_COMPUTE_BF16, false},
+	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, false},  {GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, true},
+	{GLIP_GEMM_BLAS, GLIP_COMPUTE_F32, false},
+};
+enum { WAYS = sizeof ways / sizeof *ways };
+
+/* The operator and the plain ones. `operands` is the operator's struct; its own x counts for neither. */
+struct fused {
+	enum glip_status (*at_once)(struct ops *ops, const void *operands, float *x);
+	void (*by_operators)(struct ops *ops, const void *operands, float *x);
+};
+
+static void compare(const struct fused *fused, const struct kernels *k, const struct way *way, const void *operands,
+                    const float *x, size_t count)
+{
+	for (int threads = 1; threads <= MAX_THREADS; threads++) {
+		struct pool *pool;
+		assert_int_equal(glip__pool_create(threads, &glip__default_allocator, &pool, NULL), GLIP_OK);
+		struct ops ops = {.kernels = k,
+		                  .pool = pool,
+		                  .arena = &arena,
+		                  .gemm = way->gemm,
+		                  .cache = cache_sizes[threads % 3],
+		                  .narrow = glip__narrow_kernels(way->compute, k->flag)};
+		float *expected = guarded_copy(x, count), *got = guarded_copy(x, count);
+		fused->by_operators(&ops, operands, expected);
+		double work = ops.multiply_adds;
+		ops.multiply_adds = 0;
+		assert_int_equal(fused->at_once(&ops, operands, got), GLIP_OK);
+		assert_memory_equal(got, expected, count * sizeof *got);
+		assert_true(ops.multiply_adds == work);
+		free_guarded(expected, count);
+		free_guarded(got, count);
+		glip__pool_free(pool);
+	}
+}
+
+static int run_fused(int argc, char **argv, void (*test_same_bits)(void **state), void (*test_faults)(void **state))
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits), cmocka_unit_test(test_faults)};
+	seed_random(argc, argv);
+	glip__arena_init(&arena, &glip__default_allocator);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	glip__arena_free(&arena);
+	return failed;
+}
+
+#endif
