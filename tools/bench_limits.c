@@ -121,8 +121,8 @@ static double loop_neon(void)
 }
 #endif
 
-/* Integers: `text` adds products of %2 with itself to %0, by way of %1. As text, as the compiler would multiply once for all
- * sums, and does not have every intrinsic. */
+/* Integers: `text` adds products of %2 with itself to %0, by way of %1. As text, as the compiler would multiply once
+ * for all sums, and does not have every intrinsic. */
 #if X86_LIMITS
 #define INTEGERS __m256i
 #define INTEGERS_TARGET "avx2"

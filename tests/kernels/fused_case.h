@@ -1,5 +1,5 @@
-/* Operators that change x in place, against the plain operators they are made of, bit by bit: float32 and narrow, through
- * BLAS, whatever the number of threads and the size of the cache. */
+/* Operators that change x in place, against the plain operators they are made of, bit by bit: float32, narrow and
+ * through BLAS, whatever the number of threads and the size of the cache. */
 #ifndef GLIP_TESTS_FUSED_CASE_H
 #define GLIP_TESTS_FUSED_CASE_H
 

@@ -1,5 +1,6 @@
-/* The memory of libjpeg-turbo's decoder: its own manager is made, is asked for nothing afterwards, and is unmade, however
- * decoding ends. jpeg_CreateDecompress is the linker's --wrap; part of test_jpeg_decode where libjpeg-turbo decodes. */
+/* The memory of libjpeg-turbo's decoder: its own manager is made, is asked for nothing afterwards, and is unmade,
+ * however decoding ends. jpeg_CreateDecompress is the linker's --wrap. Part of test_jpeg_decode where libjpeg-turbo
+ * decodes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
