@@ -193,11 +193,15 @@ static void join_columns(void *context, size_t begin, size_t end, int worker)
 static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, struct head_group *g)
 {
 	const struct cross_attention *a = t->a;
-	/* Right rows are columns of the outputs. */
-	float *outputs = glip__ops_alloc(ops, t->c, g->width * sizeof *outputs);
-	if (outputs == NULL)
-		return GLIP_ERR_NOMEM;
-	t->kernels->transpose(a->outputs + g->first * t->c, t->c, g->width, t->c, outputs, g->width);
+	struct matrix outputs = {.data = a->outputs + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels};
+	if (ops->narrow) {
+		/* Narrow kernels have a scale for each right row, which is a column here. */
+		float *columns = glip__ops_alloc(ops, t->c, g->width * sizeof *columns);
+		if (columns == NULL)
+			return GLIP_ERR_NOMEM;
+		t->kernels->transpose(outputs.data, t->c, g->width, t->c, columns, g->width);
+		outputs = (struct matrix){.data = columns, .rows = a->channels, .cols = (int64_t)g->width};
+	}
 	g->scores = (struct gemm){
 		.m = a->positions,
 		.n = (int64_t)g->width,
@@ -209,7 +213,8 @@ static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, str
 		.m = a->positions,
 		.n = a->channels,
 		.k = (int64_t)g->width,
-		.b = {.data = outputs, .rows = a->channels, .cols = (int64_t)g->width},
+		.b = outputs,
+		.b_rows_are_k = !ops->narrow,
 		.bias = g->first == 0 ? a->out_bias : NULL,
 	};
 	TRY(glip__product_of(ops, &g->scores, &g->scores_product));

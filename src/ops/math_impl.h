@@ -16,6 +16,17 @@ INLINE void store_part(float *p, vec x, size_t n)
 /* Vectors whose functions are computed together: a step of one alone would wait for the step before. */
 enum { TOGETHER = 4 };
 
+/* p = p x + coefficient, term by term; count and terms are constants. */
+INLINE void horner(int count, vec *p, const vec *x, const float *coefficient, int terms)
+{
+	UNROLL
+	for (int term = 0; term < terms; term++) {
+		UNROLL
+		for (int i = 0; i < count; i++)
+			p[i] = v_fma(p[i], x[i], v_set1(coefficient[term]));
+	}
+}
+
 /* exp(x) / 2^n, relative error below 1.5e-7, for the whole number n next to x / ln 2. */
 INLINE void exp_mantissa(int count, vec *x, const vec *n)
 {
@@ -28,12 +39,7 @@ INLINE void exp_mantissa(int count, vec *x, const vec *n)
 	UNROLL
 	for (int i = 0; i < count; i++)
 		p[i] = v_set1(1.381454009e-03F);
-	UNROLL
-	for (int term = 0; term < 4; term++) {
-		UNROLL
-		for (int i = 0; i < count; i++)
-			p[i] = v_fma(p[i], x[i], v_set1(coefficient[term]));
-	}
+	horner(count, p, x, coefficient, 4);
 	UNROLL
 	for (int i = 0; i < count; i++)
 		x[i] = v_add(v_fma(v_mul(x[i], x[i]), p[i], x[i]), v_set1(1));
@@ -86,12 +92,7 @@ INLINE void v_gelu(int count, vec *x)
 		s[i] = v_fma(v_mul(inside, inside), v_set1(2 / (5.45F * 5.45F)), v_set1(-1));
 		p[i] = v_set1(-1.990424054e-04F);
 	}
-	UNROLL
-	for (int term = 0; term < 15; term++) {
-		UNROLL
-		for (int i = 0; i < count; i++)
-			p[i] = v_fma(p[i], s[i], v_set1(coefficient[term]));
-	}
+	horner(count, p, s, coefficient, 15);
 	UNROLL
 	for (int i = 0; i < count; i++) {
 		vec t = v_abs(x[i]), h = v_if_less(t, limit, v_mul(t, p[i]), v_set1(0.5F));
