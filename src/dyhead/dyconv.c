@@ -21,7 +21,6 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 	if (groups < 1 || channels % groups || channels % 4)
 		glip__binder_note(b, "%s: %d channels cannot be split into %d groups and into quarters", prefix, channels,
 		                  groups);
-	/* Places to read at: an error there moves what is read. */
 	out->offset = glip__bind_exact_matrix(b, CHANNELS, TAPS * c, "%s.offset.weight", prefix);
 	out->offset_bias = glip__bind_vector(b, CHANNELS, "%s.offset.bias", prefix);
 	bind_branch(&out->coarse, b, prefix, "coarse", c);
@@ -123,7 +122,9 @@ static enum glip_status sample_levels(struct pass *d)
 		.rows = CHANNELS * TAPS,
 		.cols = d->m->channels,
 		.dtype = w->dtype,
-		.exact = w->exact,
+		/* Places to read at: an error there moves what is read. */
+		.precision = PRECISION_16_BITS,
+		.lasting = w->lasting,
 	};
 	TRY(glip__linear(d->ops, d->in[0].data, (int64_t)rows, by_tap, NULL, ACT_NONE, products));
 	struct taps_task t = {d, products};

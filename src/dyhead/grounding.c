@@ -65,7 +65,7 @@ enum glip_status glip__grounding_forward(const struct grounding_head *m, struct 
 	assert(level->channels == m->channels && level_index >= 0 && level_index < LEVELS);
 	out->height = level->height;
 	out->width = level->width;
-	const struct matrix text = {.data = projected, .rows = tokens, .cols = m->channels, .exact = true};
+	const struct matrix text = {.data = projected, .rows = tokens, .cols = m->channels, .precision = PRECISION_FLOAT};
 	TRY(glip__linear(ops, level->data, positions, text, token_bias, ACT_NONE, out->logits));
 	TRY(glip__clamp(ops, out->logits, positions * tokens, -LOGIT_LIMIT, LOGIT_LIMIT));
 	struct gemm box = {

@@ -91,7 +91,7 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 		.cancel_user = s,
 	};
 	if (s->ops.narrow)
-		s->ops.narrow_scores = glip__narrow_kernels(GLIP_COMPUTE_I16, mask);
+		s->ops.narrow_16 = glip__narrow_kernels(GLIP_COMPUTE_I16, mask);
 	return GLIP_OK;
 }
 

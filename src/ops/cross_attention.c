@@ -193,20 +193,27 @@ static void join_columns(void *context, size_t begin, size_t end, int worker)
 static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, struct head_group *g)
 {
 	const struct cross_attention *a = t->a;
-	struct matrix outputs = {.data = a->outputs + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels};
-	if (ops->narrow) {
+	/* Scores go into an exponential. */
+	const enum precision precision = PRECISION_16_BITS;
+	struct matrix keys = {
+		.data = a->keys + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels, .precision = precision};
+	struct matrix outputs = {
+		.data = a->outputs + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels, .precision = precision};
+	if (ops->narrow_16) {
 		/* Narrow kernels have a scale for each right row, which is a column here. */
 		float *columns = glip__ops_alloc(ops, t->c, g->width * sizeof *columns);
 		if (columns == NULL)
 			return GLIP_ERR_NOMEM;
 		t->kernels->transpose(outputs.data, t->c, g->width, t->c, columns, g->width);
-		outputs = (struct matrix){.data = columns, .rows = a->channels, .cols = (int64_t)g->width};
+		outputs.data = columns;
+		outputs.rows = a->channels;
+		outputs.cols = (int64_t)g->width;
 	}
 	g->scores = (struct gemm){
 		.m = a->positions,
 		.n = (int64_t)g->width,
 		.k = a->channels,
-		.b = {.data = a->keys + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels},
+		.b = keys,
 		.bias = a->key_bias + g->first,
 	};
 	g->out = (struct gemm){
@@ -214,7 +221,7 @@ static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, str
 		.n = a->channels,
 		.k = (int64_t)g->width,
 		.b = outputs,
-		.b_rows_are_k = !ops->narrow,
+		.b_rows_are_k = !ops->narrow_16,
 		.bias = g->first == 0 ? a->out_bias : NULL,
 	};
 	TRY(glip__product_of(ops, &g->scores, &g->scores_product));
@@ -228,9 +235,6 @@ static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, str
 
 static enum glip_status run(struct ops *ops, struct cross_task *t)
 {
-	/* Scores go into an exponential: 16 bits where the pass is made of narrower numbers. */
-	struct ops packing = *ops;
-	packing.narrow = ops->narrow_scores;
 	size_t columns = t->pieces * t->n;
 	t->groups = glip__ops_alloc(ops, t->group_count, sizeof *t->groups);
 	t->mean = t->groups != NULL ? glip__ops_alloc(ops, columns, t->c * sizeof(float)) : NULL;
@@ -242,7 +246,7 @@ static enum glip_status run(struct ops *ops, struct cross_task *t)
 		struct head_group *g = &t->groups[i];
 		g->first = i * t->group_width;
 		g->width = glip__min_size(t->group_width, t->n - g->first);
-		TRY(prepare_group(&packing, t, g));
+		TRY(prepare_group(ops, t, g));
 	}
 	TRY(glip__worker_scratch(ops, scratch_floats(t), &t->scratch));
 	glip__pool_run(ops->pool, attend_pieces, t, t->pieces, 1);

@@ -103,7 +103,8 @@ enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct 
  * memory; 16 bits would take twice the memory for half of the gain. */
 static bool reads_kept_bytes(const struct ops *ops, const struct product *p)
 {
-	return glip__is_narrow(ops, p) && ops->narrow->group == 4 && ops->panels && p->g->b.lasting &&
+	const struct narrow_kernels *narrow = glip__narrow_of(ops, p);
+	return narrow && narrow->group == 4 && ops->panels && p->g->b.lasting &&
 	       p->n > FAR_WEIGHTS / p->k;
 }
 
@@ -121,7 +122,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 		status = glip__gemm_blas(ops, &p);
 	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k && !reads_kept_bytes(ops, &p))
 		status = glip__gemm_few_rows(ops, &p);
-	else if (glip__is_narrow(ops, &p))
+	else if (glip__narrow_of(ops, &p))
 		status = glip__gemm_narrow(ops, &p);
 	else
 		status = glip__gemm_native(ops, &p);

@@ -146,10 +146,11 @@ static struct narrow_task task_of(const struct kernels *kernels, const struct na
 
 enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, struct packed *out)
 {
-	struct narrow_task task = task_of(ops->kernels, ops->narrow, p);
+	const struct narrow_kernels *narrow = glip__narrow_of(ops, p);
+	struct narrow_task task = task_of(ops->kernels, narrow, p);
 	TRY(pack(ops, &task));
 	*out = (struct packed){
-		.kernels = ops->kernels, .narrow = ops->narrow, .panels = task.panels, .row_floats = task.left_ld};
+		.kernels = ops->kernels, .narrow = narrow, .panels = task.panels, .row_floats = task.left_ld};
 	return GLIP_OK;
 }
 
@@ -168,7 +169,7 @@ void glip__multiply_narrow(const struct packed *k, const struct product *p, size
 
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 {
-	const struct narrow_kernels *narrow = ops->narrow;
+	const struct narrow_kernels *narrow = glip__narrow_of(ops, p);
 	size_t mr = (size_t)narrow->mr, nr = (size_t)narrow->nr, panel_count = glip__ceil_div(p->n, nr);
 	struct narrow_task task = task_of(ops->kernels, narrow, p);
 	TRY(pack(ops, &task));

@@ -15,10 +15,9 @@ struct ops {
 	struct arena *arena; /* scratch; ops take marks and release them before they return */
 	enum glip_gemm gemm; /* NATIVE or BLAS, never AUTO */
 	size_t cache;        /* bytes of a core's second-level cache, for the sizes of blocks; 0: glip__cpu_cache() */
-	/* Native products are made with these where the weights are not exact; few rows only where they are large and kept.
-	 * NULL: float32. */
-	const struct narrow_kernels *narrow;
-	const struct narrow_kernels *narrow_scores; /* beside them, for attention to the text: 16 bits, or NULL */
+	/* What native products are made with where the right matrix allows any precision, and where it needs 16 bits; few
+	 * rows only where they are large and kept. NULL: float32. */
+	const struct narrow_kernels *narrow, *narrow_16;
 	struct panels *panels;  /* of the model, for its weights packed for narrow; NULL: packed for every product */
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */

@@ -55,15 +55,18 @@ static inline bool glip__is_dense(const struct product *p)
 
 /* Checks a product and fills its sizes in. */
 enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct product *p);
-/* Whether the own kernels make it of narrow numbers; of few rows, only where it also reads kept panels. */
-static inline bool glip__is_narrow(const struct ops *ops, const struct product *p)
+/* The narrow kernels that the own product is made with, of few rows only where it also reads kept panels; NULL: float32.
+ */
+static inline const struct narrow_kernels *glip__narrow_of(const struct ops *ops, const struct product *p)
 {
-	return ops->narrow && !p->g->b.exact && !p->g->b_rows_are_k && p->k > 0 && p->k <= NARROW_MAX_K;
+	const struct narrow_kernels *kernels[] = {
+		[PRECISION_ANY] = ops->narrow, [PRECISION_16_BITS] = ops->narrow_16, [PRECISION_FLOAT] = NULL};
+	return p->g->b_rows_are_k || p->k == 0 || p->k > NARROW_MAX_K ? NULL : kernels[p->g->b.precision];
 }
 
 enum glip_status glip__gemm_native(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p);
-/* On ops->narrow; right rows contiguous ([n, k]), k <= NARROW_MAX_K. */
+/* Of glip__narrow_of; right rows contiguous ([n, k]), k <= NARROW_MAX_K. */
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p);
 

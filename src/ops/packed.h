@@ -23,7 +23,7 @@ void glip__multiply_narrow(const struct packed *k, const struct product *p, size
 
 static inline enum glip_status glip__pack(struct ops *ops, const struct product *p, struct packed *out)
 {
-	return glip__is_narrow(ops, p) ? glip__pack_narrow(ops, p, out) : glip__pack_native(ops, p, out);
+	return glip__narrow_of(ops, p) ? glip__pack_narrow(ops, p, out) : glip__pack_native(ops, p, out);
 }
 
 /* Rows [row, row + rows) of p's result from left rows at a, whose first is row `row`: p's own left matrix is not read.

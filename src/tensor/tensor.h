@@ -18,6 +18,9 @@ struct tensor {
 	enum dtype dtype;
 };
 
+/* What products with a matrix are made of, at the least, where a pass is made of narrower numbers than float32. */
+enum precision { PRECISION_ANY, PRECISION_16_BITS, PRECISION_FLOAT };
+
 /* A weight matrix as the kernels read it: row-major [rows, cols] = [out, in]. float32, or narrower numbers that are
  * widened while they are packed. */
 struct matrix {
@@ -25,7 +28,7 @@ struct matrix {
 	int64_t rows, cols;
 	enum dtype dtype;   /* DTYPE_F32, DTYPE_BF16 or DTYPE_I8 */
 	const float *scale; /* [rows] of DTYPE_I8: what an element of the row counts; else NULL */
-	bool exact;         /* products with it are always made in float32 */
+	enum precision precision;
 	bool lasting;       /* of the model: unchanged as long as that lives, so what is made of it may be kept */
 };
 

@@ -194,7 +194,7 @@ static void compare_with_plain(const struct fusion *m, int64_t positions, int64_
 		float *got_v = copy_of(v, visual), *got_l = copy_of(l, text);
 
 		small_head_open(&e, threads);
-		e.ops.narrow_scores = narrow;
+		e.ops.narrow_16 = narrow;
 		assert_int_equal(glip__fusion_forward(m, &e.ops, got_v, positions, got_l, tokens), GLIP_OK);
 		/* Attention both ways; the text's projections, and the image's folded into them. */
 		assert_true(e.ops.multiply_adds == 3.0 * (double)(positions * tokens) * m->heads * m->channels +
@@ -240,7 +240,7 @@ static void test_sizes(void **state)
 }
 
 /* The image's products made of 16-bit integers. */
-static void test_narrow_scores(void **state)
+static void test_in_16_bits(void **state)
 {
 	const struct narrow_kernels *kinds[] = {&glip__narrow_i16_ref,
 	                                        glip__narrow_kernels(GLIP_COMPUTE_I16, glip_cpu_detect())};
@@ -298,7 +298,7 @@ int main(void)
 		{.name = "mini-l-classes", .test_func = test_reference, .initial_state = cases[4]},
 		cmocka_unit_test(test_small),
 		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_narrow_scores),
+		cmocka_unit_test(test_in_16_bits),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_bad_heads),
 	};

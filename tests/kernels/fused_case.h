@@ -12,13 +12,13 @@ static struct arena arena;
 struct way {
 	enum glip_gemm gemm;
 	enum glip_compute compute;
-	bool exact; /* the last weight */
+	enum precision last; /* of the last weight */
 };
 
 static const struct way ways[] = {
-	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, false}, {GLIP_GEMM_NATIVE, GLIP_COMPUTE_BF16, false},
-	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, false},  {GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, true},
-	{GLIP_GEMM_BLAS, GLIP_COMPUTE_F32, false},
+	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, PRECISION_ANY}, {GLIP_GEMM_NATIVE, GLIP_COMPUTE_BF16, PRECISION_ANY},
+	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, PRECISION_ANY},  {GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, PRECISION_FLOAT},
+	{GLIP_GEMM_BLAS, GLIP_COMPUTE_F32, PRECISION_ANY},
 };
 enum { WAYS = sizeof ways / sizeof *ways };
 

@@ -367,40 +367,56 @@ static void test_stored_integers(void **state)
 	}
 }
 
-/* Exact weights, and few rows of weights that are small or not kept, are multiplied in float32 whatever the session
- * computes in. */
-static void test_exact(void **state)
+/* Which kernels a product is made with. */
+static void test_precision(void **state)
 {
 	(void)state;
 	static const struct {
 		struct sizes sizes;
-		bool exact, lasting, panels;
+		enum precision precision;
+		bool lasting, panels, has_16;
+		enum glip_compute made_with;
 	} cases[] = {
-		{{12, 33, 129}, false, false, false}, {{97, 33, 129}, true, false, false},  {{12, 33, 129}, false, true, true},
-		{{12, 600, 512}, false, false, true}, {{12, 600, 512}, false, true, false}, {{12, 600, 512}, true, true, true},
+		{{97, 33, 129}, PRECISION_ANY, false, false, true, GLIP_COMPUTE_I8},
+		{{97, 33, 129}, PRECISION_16_BITS, false, false, true, GLIP_COMPUTE_I16},
+		{{97, 33, 129}, PRECISION_16_BITS, false, false, false, GLIP_COMPUTE_F32},
+		{{97, 33, 129}, PRECISION_FLOAT, false, false, true, GLIP_COMPUTE_F32},
+		/* Few rows of weights that are small or not kept. */
+		{{12, 33, 129}, PRECISION_ANY, false, false, true, GLIP_COMPUTE_F32},
+		{{12, 33, 129}, PRECISION_ANY, true, true, true, GLIP_COMPUTE_F32},
+		{{12, 600, 512}, PRECISION_ANY, false, true, true, GLIP_COMPUTE_F32},
+		{{12, 600, 512}, PRECISION_ANY, true, false, true, GLIP_COMPUTE_F32},
+		{{12, 600, 512}, PRECISION_ANY, true, true, true, GLIP_COMPUTE_I8},
+		{{12, 600, 512}, PRECISION_16_BITS, true, true, true, GLIP_COMPUTE_F32},
+		{{12, 600, 512}, PRECISION_FLOAT, true, true, true, GLIP_COMPUTE_F32},
 	};
 	struct pool *pool;
-	struct panels *panels;
 	assert_int_equal(glip__pool_create(1, &glip__default_allocator, &pool, NULL), GLIP_OK);
-	assert_int_equal(glip__panels_create(&glip__default_allocator, &panels, NULL), GLIP_OK);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct product_case p = make_case(cases[i].sizes, DENSE, 0);
+		struct panels *panels;
+		assert_int_equal(glip__panels_create(&glip__default_allocator, &panels, NULL), GLIP_OK);
 		struct ops ops = {
 			.kernels = glip__kernels(glip__cpu_flags()),
 			.pool = pool,
 			.arena = &arena,
 			.narrow = &glip__narrow_i8_ref,
+			.narrow_16 = cases[i].has_16 ? &glip__narrow_i16_ref : NULL,
 			.panels = cases[i].panels ? panels : NULL,
 			.gemm = GLIP_GEMM_NATIVE,
 		};
-		p.g.b.exact = cases[i].exact;
+		const struct narrow_kernels *narrow = cases[i].made_with == GLIP_COMPUTE_I8    ? ops.narrow
+		                                      : cases[i].made_with == GLIP_COMPUTE_I16 ? ops.narrow_16
+		                                                                               : NULL;
+		p.g.b.precision = cases[i].precision;
 		p.g.b.lasting = cases[i].lasting;
-		expect(&p, NULL);
+		expect(&p, narrow);
 		assert_int_equal(glip__gemm(&ops, &p.g), GLIP_OK);
-		assert_close("exact", "float32", p.c, p.expected, p.c_count, sum_error((double)p.g.k), 1e-6);
+		assert_close("precision", narrow ? narrow->name : "float32", p.c, p.expected, p.c_count,
+		             sum_error((double)p.g.k), 1e-6);
 		free_case(&p);
+		glip__panels_free(panels);
 	}
-	glip__panels_free(panels);
 	glip__pool_free(pool);
 }
 
@@ -531,9 +547,9 @@ static void test_choice(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rows),       cmocka_unit_test(test_bounds), cmocka_unit_test(test_products),
-		cmocka_unit_test(test_extremes),   cmocka_unit_test(test_exact),  cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_given_up),   cmocka_unit_test(test_choice), cmocka_unit_test(test_stored_integers),
+		cmocka_unit_test(test_rows),       cmocka_unit_test(test_bounds),    cmocka_unit_test(test_products),
+		cmocka_unit_test(test_extremes),   cmocka_unit_test(test_precision), cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_given_up),   cmocka_unit_test(test_choice),    cmocka_unit_test(test_stored_integers),
 		cmocka_unit_test(test_exact_sums),
 	};
 	seed_random(argc, argv);

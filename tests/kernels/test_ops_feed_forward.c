@@ -74,7 +74,7 @@ static void every_way(const struct kernels *k)
 		for (size_t way = 0; way < WAYS; way++) {
 			struct operands o;
 			make_operands(&o, rows[i]);
-			o.f.down.exact = ways[way].exact;
+			o.f.down.precision = ways[way].last;
 			compare(&fused, k, &ways[way], &o.f, o.x, (size_t)rows[i] * CHANNELS);
 			free_operands(&o);
 		}

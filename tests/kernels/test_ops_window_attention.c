@@ -123,7 +123,7 @@ static void every_way(const struct kernels *k)
 		for (size_t way = 0; way < WAYS; way++) {
 			struct operands o;
 			make_operands(&o, windows[i]);
-			o.w.proj.exact = ways[way].exact;
+			o.w.proj.precision = ways[way].last;
 			compare(&fused, k, &ways[way], &o.w, o.x, (size_t)o.w.map_rows * CHANNELS);
 			free_operands(&o);
 		}

@@ -460,7 +460,7 @@ static void test_numbers_of_the_fusion(void **state)
 		o.compute = (enum glip_compute)c;
 		assert_int_equal(glip_session_create(w->model, &o, &session, NULL), GLIP_OK);
 		assert_ptr_equal(session->ops.narrow, glip__narrow_kernels(o.compute, mask));
-		assert_ptr_equal(session->ops.narrow_scores,
+		assert_ptr_equal(session->ops.narrow_16,
 		                 session->ops.narrow ? glip__narrow_kernels(GLIP_COMPUTE_I16, mask) : NULL);
 		glip_session_free(session);
 	}
