@@ -16,6 +16,7 @@
 #ifndef GLIP_OPS_NARROW_H
 #define GLIP_OPS_NARROW_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,8 +70,17 @@ static inline size_t glip__narrow_words(const struct narrow_kernels *narrow, siz
 	return (k + stretch - 1) / stretch * NARROW_HEAD + (k + group - 1) / group;
 }
 
-/* The factor that makes whole numbers of a 16-bit stretch: `most` is its largest magnitude, `squares` the sum of its
- * squares. */
-float glip__narrow_i16_inverse(float most, float squares, size_t k);
+/* The factor of a 16-bit stretch: `most` is its largest magnitude, `squares` the sum of its squares. */
+static inline float glip__narrow_i16_factor(float most, float squares)
+{
+	/* Outside of this range squares lose digits or overflow, and below it the factor's inverse does. */
+	const float low = 1e-15F, high = 1e15F, root = 16; /* of NARROW_I16_STRETCH */
+	if (!(most >= low))
+		return 0;
+	float norm = most < high ? sqrtf(squares) : most * root;
+	/* Rounding moves each value by a half at most; the last unit is for what the float sum lost. */
+	float by_norm = norm * (1 / ((float)NARROW_I16_NORM - 1 - root / 2)), by_most = most * (1.0F / NARROW_I16_MOST);
+	return by_norm > by_most ? by_norm : by_most;
+}
 
 #endif

@@ -8,33 +8,38 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 
 #include "ops/narrow_impl.h"
 
+INLINE void squares_of(const float *x, size_t n, vec *top, vec squares[BLOCK])
+{
+	UNROLL
+	for (int i = 0; i < BLOCK; i++) {
+		vec v = values_at(x, (size_t)i * V, n);
+		*top = v_max(*top, v_abs(v));
+		squares[i] = v_fma(v, v, squares[i]);
+	}
+}
+
+INLINE void round_block(const float *x, size_t n, vec scale, uint32_t *groups)
+{
+	ivec q[BLOCK];
+	UNROLL
+	for (int i = 0; i < BLOCK; i++)
+		q[i] = i_round(v_mul(values_at(x, (size_t)i * V, n), scale));
+	i_store16(groups, q, n);
+}
+
 static void narrow_row(const float *x, size_t k, uint32_t *row)
 {
 	vec top = v_zero(), squares[BLOCK];
 	UNROLL
 	for (int i = 0; i < BLOCK; i++)
 		squares[i] = v_zero();
-	for (size_t p = 0; p < k; p += 16) {
-		UNROLL
-		for (int i = 0; i < BLOCK; i++) {
-			vec v = values_at(x, p + (size_t)i * V, k);
-			top = v_max(top, v_abs(v));
-			squares[i] = v_fma(v, v, squares[i]);
-		}
-	}
-	float inverse = glip__narrow_i16_inverse(v_top(top), v_sum16(squares), k);
-	float factor = inverse > 0 ? 1 / inverse : 0;
+	BY_BLOCKS(k, squares_of(x + p, n, &top, squares));
+	float factor = glip__narrow_i16_factor(v_top(top), v_sum16(squares));
+	vec scale = v_set1(factor > 0 ? 1 / factor : 0);
 	memcpy(row, &factor, sizeof factor);
 	row[1] = 0;
 	row += NARROW_HEAD;
-	vec scale = v_set1(inverse);
-	for (size_t p = 0; p < k; p += 16, row += 8) {
-		ivec q[BLOCK];
-		UNROLL
-		for (int i = 0; i < BLOCK; i++)
-			q[i] = i_round(v_mul(values_at(x, p + (size_t)i * V, k), scale));
-		i_store16(row, q, k - p);
-	}
+	BY_BLOCKS(k, round_block(x + p, n, scale, row + p / 2));
 }
 
 #define NARROW_ENTRIES \

@@ -22,32 +22,48 @@ INLINE void store_groups(uint32_t *groups, const ivec q[BLOCK], size_t n)
 #endif
 }
 
+INLINE void range_of(const float *x, size_t n, vec *low, vec *high)
+{
+	UNROLL
+	for (int i = 0; i < BLOCK; i++) {
+		vec v = values_at(x, (size_t)i * V, n);
+		*low = v_min(*low, v);
+		*high = v_max(*high, v);
+	}
+}
+
+/* Whole numbers from -zero to 255 - zero; bytes count them from LEFT_LOW on. */
+INLINE void left_block(const float *x, size_t n, vec scale, ivec zero, uint32_t *groups)
+{
+	ivec q[BLOCK];
+	UNROLL
+	for (int i = 0; i < BLOCK; i++) {
+		q[i] = i_round(v_mul(values_at(x, (size_t)i * V, n), scale));
+#if GROUP == 4
+		q[i] = i_min(i_max(i_add(q[i], zero), i_zero()), i_set1(255));
+		q[i] = i_add(q[i], i_set1((uint32_t)LEFT_LOW));
+#endif
+	}
+#if GROUP == 4
+	i_store8(groups, q, n);
+#else
+	i_store16_in(groups, q, n, i_sub(i_zero(), zero), i_sub(i_set1(255), zero));
+#endif
+}
+
 static void left_row(const float *x, size_t k, uint32_t *row)
 {
 	vec low = v_zero(), high = v_zero();
-	for (size_t p = 0; p < k; p += V) {
-		vec v = values_at(x, p, k);
-		low = v_min(low, v);
-		high = v_max(high, v);
-	}
+	BY_BLOCKS(k, range_of(x + p, n, &low, &high));
 	float bottom = -v_top(v_sub(v_zero(), low)), range = v_top(high) - bottom;
 	float factor = range / 255, inverse = range > 0 ? 255 / range : 0;
+	uint32_t zero = (uint32_t)(int)rintf(-bottom * inverse);
 	vec scale = v_set1(inverse);
-	int zero = (int)rintf(-bottom * inverse), taken = GROUP == 4 ? -LEFT_LOW : zero;
-	vec zeros = v_set1((float)zero);
+	ivec zeros = i_set1(zero);
 	memcpy(row, &factor, sizeof factor);
-	row[1] = (uint32_t)(zero - taken);
+	row[1] = GROUP == 4 ? zero + (uint32_t)LEFT_LOW : 0;
 	row += NARROW_HEAD;
-	for (size_t p = 0; p < k; p += 16, row += 16 / GROUP) {
-		ivec q[BLOCK];
-		UNROLL
-		for (int i = 0; i < BLOCK; i++) {
-			ivec whole = i_round(v_fma(values_at(x, p + (size_t)i * V, k), scale, zeros));
-			whole = i_min(i_max(whole, i_zero()), i_set1(255));
-			q[i] = i_sub(whole, i_set1((uint32_t)taken));
-		}
-		store_groups(row, q, k - p);
-	}
+	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + p / GROUP));
 }
 
 static void right_row(const float *x, size_t k, uint32_t *row)

@@ -28,4 +28,18 @@ INLINE vec values_at(const float *x, size_t p, size_t k)
 	return p + V <= k ? v_load(x + p) : p < k ? v_load_n(x + p, k - p) : v_zero();
 }
 
+/* The statement for each block of 16 values from p on, of which there are n (a constant but for the last). */
+#define BY_BLOCKS(k, statement) \
+	do { \
+		size_t p = 0; \
+		for (; p + 16 <= (k); p += 16) { \
+			const size_t n = 16; \
+			statement; \
+		} \
+		if (p < (k)) { \
+			const size_t n = (k)-p; \
+			statement; \
+		} \
+	} while (0)
+
 #endif

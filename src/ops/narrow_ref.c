@@ -45,19 +45,6 @@ static void bf16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32
 	}
 }
 
-float glip__narrow_i16_inverse(float most, float squares, size_t k)
-{
-	/* Outside of this range squares lose digits or overflow, and below it so does the factor. */
-	const float low = 1e-15F, high = 1e15F;
-	if (!(most >= low))
-		return 0;
-	float count = (float)k, norm = most < high ? sqrtf(squares) : most * sqrtf(count);
-	/* Rounding moves each value by a half at most; the last unit is for what the float sum lost. */
-	float by_norm = ((float)NARROW_I16_NORM - 1 - 0.5F * sqrtf(count)) / norm;
-	float by_most = (float)NARROW_I16_MOST / most;
-	return by_norm < by_most ? by_norm : by_most;
-}
-
 static void i16_row(const float *x, size_t k, uint32_t *row)
 {
 	/* Sixteen sums, joined in halves: the order of the vector kernels, which then find the same factor. */
@@ -69,7 +56,7 @@ static void i16_row(const float *x, size_t k, uint32_t *row)
 	for (int half = 8; half > 0; half /= 2)
 		for (int i = 0; i < half; i++)
 			squares[i] += squares[i + half];
-	float inverse = glip__narrow_i16_inverse(most, squares[0], k), factor = inverse > 0 ? 1 / inverse : 0;
+	float factor = glip__narrow_i16_factor(most, squares[0]), inverse = factor > 0 ? 1 / factor : 0;
 	memset(row, 0, (NARROW_HEAD + (k + 1) / 2) * sizeof *row);
 	memcpy(row, &factor, sizeof factor);
 	for (size_t p = 0; p < k; p++) {
@@ -123,7 +110,7 @@ static void i8_left_row(const float *x, size_t k, uint32_t *row)
 	memcpy(row, &factor, sizeof factor);
 	row[1] = (uint32_t)zero;
 	for (size_t p = 0; p < k; p++) {
-		float q = rintf(fmaf(x[p], inverse, zero));
+		float q = rintf(x[p] * inverse) + zero;
 		put_byte(row, p, q > 255 ? 255 : q > 0 ? (int)q : 0);
 	}
 }

@@ -263,6 +263,17 @@ static inline void i_store16(uint32_t *p, const ivec x[2], size_t n)
 		_mm256_maskstore_epi32((int *)p, v_tail((n + 1) / 2), pairs);
 }
 
+static inline void i_store16_in(uint32_t *p, const ivec x[2], size_t n, ivec low, ivec high)
+{
+	ivec pairs = _mm256_packs_epi32(x[0], x[1]);
+	pairs = _mm256_max_epi16(pairs, _mm256_packs_epi32(low, low));
+	pairs = _mm256_permute4x64_epi64(_mm256_min_epi16(pairs, _mm256_packs_epi32(high, high)), 0xd8);
+	if (n >= 16)
+		_mm256_storeu_si256((__m256i *)(void *)p, pairs);
+	else
+		_mm256_maskstore_epi32((int *)p, v_tail((n + 1) / 2), pairs);
+}
+
 static inline void i_store8(uint32_t *p, const ivec x[2], size_t n)
 {
 	const ivec low = _mm256_set1_epi32(0xff), order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);

@@ -20,6 +20,7 @@
  *   i_round                to the nearest integer, even where two are equally near
  *   i_store16, i_store8    the first n of 16 integers, 0 < n <= 16, as 16-bit ones (saturated; not NEON) or their low
  *                          bytes: whole words of them, and nothing past those
+ *   i_store16_in           i_store16 of the integers held between two others (AVX2 alone)
  */
 #ifndef GLIP_OPS_VEC_CONTRACT_H
 #define GLIP_OPS_VEC_CONTRACT_H
