@@ -100,11 +100,11 @@ enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct 
 }
 
 /* What a product of few rows costs is reading weights that no cache holds, so bytes that are kept for it pay for their
- * memory; 16 bits would take twice the memory for half of the gain. */
+ * memory; 16-bit values would take twice the memory for half of the gain. */
 static bool reads_kept_bytes(const struct ops *ops, const struct product *p)
 {
 	const struct narrow_kernels *narrow = glip__narrow_of(ops, p);
-	return narrow && narrow->group == 4 && ops->panels && p->g->b.lasting &&
+	return narrow && glip__narrow_is_bytes(narrow) && ops->panels && p->g->b.lasting &&
 	       p->n > FAR_WEIGHTS / p->k;
 }
 

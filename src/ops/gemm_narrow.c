@@ -16,20 +16,20 @@ struct narrow_task {
 	const struct kernels *kernels;
 	const struct narrow_kernels *narrow;
 	const struct product *p;
-	size_t groups, row;                      /* groups of a row; 32-bit words of it with its head */
+	size_t groups, row;                      /* groups of a row; 32-bit words of a right one with its heads */
 	const uint32_t *panels;                  /* [ceil(n / nr), row, nr] */
 	uint32_t *packing;                       /* the same while they are made */
-	size_t left_ld;                          /* words from one narrowed left row to the next */
+	size_t left_ld, right_ld;                /* words from one narrowed row to the next */
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
 	struct worker_scratch scratch;
 };
 
 /* A row of k floats, left or right, to its stretches. */
-static void narrow_row(const struct narrow_kernels *narrow, void (*kernel)(const float *, size_t, uint32_t *),
-                       const float *x, size_t k, uint32_t *row)
+static void narrow_row(const struct narrow_kernels *narrow, bool left, const float *x, size_t k, uint32_t *row)
 {
-	const size_t stretch = (size_t)narrow->stretch, group = (size_t)narrow->group;
-	for (; k > stretch; k -= stretch, x += stretch, row += NARROW_HEAD + stretch / group)
+	void (*kernel)(const float *, size_t, uint32_t *) = left ? narrow->left_row : narrow->right_row;
+	const size_t stretch = (size_t)narrow->stretch, words = glip__narrow_words(narrow, left, stretch);
+	for (; k > stretch; k -= stretch, x += stretch, row += words)
 		kernel(x, stretch, row);
 	kernel(x, k, row);
 }
@@ -48,13 +48,13 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 {
 	const struct narrow_task *t = context;
 	size_t nr = (size_t)t->narrow->nr;
-	float *rows = glip__worker_floats(&t->scratch, worker), *wide = rows + nr * t->left_ld;
+	float *rows = glip__worker_floats(&t->scratch, worker), *wide = rows + nr * t->right_ld;
 	for (size_t i = begin; i < end; i++) {
 		size_t cols = glip__min_size(nr, t->p->n - i * nr);
 		for (size_t j = 0; j < cols; j++)
-			narrow_row(t->narrow, t->narrow->right_row, right_row(t->p, i * nr + j, wide), t->p->k,
-			           (uint32_t *)(void *)(rows + j * t->left_ld));
-		t->kernels->transpose(rows, t->left_ld, cols, t->row, (float *)(void *)(t->packing + i * nr * t->row), nr);
+			narrow_row(t->narrow, false, right_row(t->p, i * nr + j, wide), t->p->k,
+			           (uint32_t *)(void *)(rows + j * t->right_ld));
+		t->kernels->transpose(rows, t->right_ld, cols, t->row, (float *)(void *)(t->packing + i * nr * t->row), nr);
 	}
 }
 
@@ -94,7 +94,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 				glip__gather_row(t->kernels, p, row + i, wide);
 				x = wide;
 			}
-			narrow_row(t->narrow, t->narrow->left_row, x, p->k, left + i * t->left_ld);
+			narrow_row(t->narrow, true, x, p->k, left + i * t->left_ld);
 		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
@@ -113,7 +113,7 @@ static enum glip_status pack(struct ops *ops, struct narrow_task *t)
 		return GLIP_OK;
 	if (!glip__mul_size(count * nr, t->row, &words))
 		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
-	TRY(glip__worker_scratch(ops, nr * t->left_ld + glip__round_up(p->k, 16), &t->scratch));
+	TRY(glip__worker_scratch(ops, nr * t->right_ld + glip__round_up(p->k, 16), &t->scratch));
 	t->packing = kept ? glip__panels_alloc(kept, words) : glip__ops_alloc(ops, words, sizeof *t->packing);
 	if (!t->packing)
 		return glip__fail_nomem(ops->err, "packed weights", words * sizeof *t->packing);
@@ -130,18 +130,25 @@ static enum glip_status pack(struct ops *ops, struct narrow_task *t)
 	return status;
 }
 
+/* Rows of narrowed words apart in memory, so that they do not share their sets of the first-level cache. */
+static size_t spaced(size_t words)
+{
+	return glip__round_up(words, 16) + 16;
+}
+
 static struct narrow_task task_of(const struct kernels *kernels, const struct narrow_kernels *narrow,
                                   const struct product *p)
 {
-	struct narrow_task task = {
+	const size_t right_words = glip__narrow_words(narrow, false, p->k);
+	return (struct narrow_task){
 		.kernels = kernels,
 		.narrow = narrow,
 		.p = p,
 		.groups = glip__ceil_div(p->k, (size_t)narrow->group),
-		.row = glip__narrow_words(narrow, p->k),
+		.row = right_words,
+		.left_ld = spaced(glip__narrow_words(narrow, true, p->k)),
+		.right_ld = spaced(right_words),
 	};
-	task.left_ld = glip__round_up(task.row, 16) + 16;
-	return task;
 }
 
 enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, struct packed *out)
@@ -162,7 +169,7 @@ void glip__multiply_narrow(const struct packed *k, const struct product *p, size
 	uint32_t *left = (uint32_t *)(void *)scratch;
 	task.panels = k->panels;
 	for (size_t i = 0; i < rows; i++)
-		narrow_row(k->narrow, k->narrow->left_row, a + i * lda, p->k, left + i * task.left_ld);
+		narrow_row(k->narrow, true, a + i * lda, p->k, left + i * task.left_ld);
 	for (size_t column = 0; column < p->n; column += nr)
 		multiply_block(&task, row, rows, column, glip__min_size(nr, p->n - column), left);
 }

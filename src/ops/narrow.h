@@ -1,22 +1,24 @@
-/* Product kernels on narrower numbers: four bytes of a row hold two bfloat16 or 16-bit values, or four 8-bit ones (two
- * where the instruction set multiplies 16-bit values only), called a group. What is narrowed is a stretch of a row,
- * left or right, into a head and its groups; a row longer than that is several stretches, one after the other, each
- * with its own head:
+/* Product kernels on narrower numbers: a word of 32 bits holds two bfloat16 or 16-bit values, or four 8-bit ones,
+ * called a group. Where the instruction set multiplies 16-bit values only, an 8-bit group is two words in a left row:
+ * values 0 and 2, then 1 and 3, in 16 bits, which is how a right group's word comes apart by shifts. What is narrowed
+ * is a stretch of a row, left or right, into a head and its groups; a row longer than that is several stretches, one
+ * after the other, each with its own head:
  *
- *   stretch [NARROW_HEAD + groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the groups
+ *   stretch [NARROW_HEAD + words of groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the groups
  *
  *   bfloat16   rounded to nearest even; the head is unused
  *   16 bits    x = factor * q with the largest q that keep the L2 norm of the stretch within NARROW_I16_NORM: no
  *              product of two stretches, nor a part of one, can then leave an int32 (Cauchy-Schwarz)
  *   8 bits     left: x = factor * (q - head[1]), q in a range of 256 numbers, so that the stretch's range with 0 in it
  *              is covered and 0 is exact: bytes are left_low..left_low + 255, and in 16 bits head[1] is 0; right:
- *              x = factor * q, q -127..127, head[1] the sum of q
+ *              x = factor * q, q -127..127, bytes, head[1] the sum of q
  *
  * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
 #define GLIP_OPS_NARROW_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,10 +35,11 @@ enum {
 struct narrow_kernels {
 	const char *name;
 	enum glip_compute compute;
-	int mr, nr;   /* rows and columns of a full tile */
-	int group;    /* values in a group */
-	int left_low; /* of 8-bit values in groups of four: the least that a left one is stored as, 0 or -128 */
-	int stretch;  /* values of a row that share a head */
+	int mr, nr;     /* rows and columns of a full tile */
+	int group;      /* values in a group */
+	int left_words; /* of a group in a left row: 1, or 2 where its 8-bit values are widened */
+	int left_low;   /* of 8-bit values in one word: the least that a left one is stored as, 0 or -128 */
+	int stretch;    /* values of a row that share a head */
 	/* A stretch of k floats to its head and ceil(k / group) groups; values past k are zeros. */
 	void (*left_row)(const float *x, size_t k, uint32_t *row);
 	void (*right_row)(const float *x, size_t k, uint32_t *row);
@@ -63,11 +66,18 @@ extern const struct narrow_kernels glip__narrow_i8_avx2;
 extern const struct narrow_kernels glip__narrow_i16_avx2;
 extern const struct narrow_kernels glip__narrow_i8_dotprod;
 
-/* Words of a row of k values, heads included. */
-static inline size_t glip__narrow_words(const struct narrow_kernels *narrow, size_t k)
+/* Words of a row of k values, left or right, heads included. */
+static inline size_t glip__narrow_words(const struct narrow_kernels *narrow, bool left, size_t k)
 {
 	size_t stretch = (size_t)narrow->stretch, group = (size_t)narrow->group;
-	return (k + stretch - 1) / stretch * NARROW_HEAD + (k + group - 1) / group;
+	size_t words = left ? (size_t)narrow->left_words : 1;
+	return (k + stretch - 1) / stretch * NARROW_HEAD + (k + group - 1) / group * words;
+}
+
+/* Whether right values are kept in a byte each. */
+static inline bool glip__narrow_is_bytes(const struct narrow_kernels *narrow)
+{
+	return narrow->group == 4;
 }
 
 /* The factor of a 16-bit stretch: `most` is its largest magnitude, `squares` the sum of its squares. */

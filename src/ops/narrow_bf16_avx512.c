@@ -5,6 +5,7 @@
 #include "ops/vec_avx512.h"
 
 #define MR 12
+#define LEFT_WORDS 1
 enum { NV = 2, NR = NV * V, STRETCH_GROUPS = NARROW_MAX_K / 2 };
 typedef vec sums;
 
@@ -13,7 +14,7 @@ INLINE sums zero_sums(void)
 	return v_zero();
 }
 
-INLINE sums add_group(sums s, ivec left, ivec right)
+INLINE sums add_word(sums s, ivec left, ivec right)
 {
 	/* As text: with the intrinsic gcc 12 moves every sum from register to register at each step; and the file needs
 	 * no more flags than the other AVX-512 ones. */
@@ -49,6 +50,7 @@ const struct narrow_kernels glip__narrow_bf16_avx512 = {
 	.mr = MR,
 	.nr = NR,
 	.group = 2,
+	.left_words = LEFT_WORDS,
 	.stretch = NARROW_MAX_K,
 	.left_row = narrow_row,
 	.right_row = narrow_row,

@@ -5,7 +5,7 @@
 #define MR 6
 #include "ops/narrow_ints.h"
 
-INLINE sums add_group(sums s, ivec left, ivec right)
+INLINE sums add_word(sums s, ivec left, ivec right)
 {
 	/* As text: with intrinsics gcc 12 keeps some of the sums in memory. */
 	ivec products;

@@ -10,7 +10,7 @@
 #define VPDPWSSD(s, left, right) __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(s) : "x"(left), "x"(right))
 #endif
 
-INLINE sums add_group(sums s, ivec left, ivec right)
+INLINE sums add_word(sums s, ivec left, ivec right)
 {
 	VPDPWSSD(s, left, right);
 	return s;

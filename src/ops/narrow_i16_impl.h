@@ -1,4 +1,5 @@
-/* Pairs of 16-bit values on vectors, included after ops/narrow_ints.h and add_group(), with MR (ops/narrow_impl.h). */
+/* Pairs of 16-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR (ops/narrow_impl.h). */
+#define LEFT_WORDS 1
 enum { STRETCH_GROUPS = NARROW_I16_STRETCH / 2 };
 
 INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
@@ -43,5 +44,5 @@ static void narrow_row(const float *x, size_t k, uint32_t *row)
 }
 
 #define NARROW_ENTRIES \
-	.compute = GLIP_COMPUTE_I16, .mr = MR, .nr = NR, .group = 2, .stretch = NARROW_I16_STRETCH, \
-	.left_row = narrow_row, .right_row = narrow_row, .tile = tile
+	.compute = GLIP_COMPUTE_I16, .mr = MR, .nr = NR, .group = 2, .left_words = LEFT_WORDS, \
+	.stretch = NARROW_I16_STRETCH, .left_row = narrow_row, .right_row = narrow_row, .tile = tile

@@ -3,11 +3,11 @@
 
 #include "ops/vec_avx512.h"
 #define MR 12
-#define GROUP 4
+#define LEFT_WORDS 1
 #define LEFT_LOW 0
 #include "ops/narrow_ints.h"
 
-INLINE sums add_group(sums s, ivec left, ivec right)
+INLINE sums add_word(sums s, ivec left, ivec right)
 {
 	/* As text: with the intrinsic gcc 12 moves every sum from register to register at each step; and the file needs
 	 * no more flags than the other AVX-512 ones. */

@@ -3,7 +3,7 @@
 
 #include "ops/vec_avx2.h"
 #define MR 6
-#define GROUP 4
+#define LEFT_WORDS 1
 #define LEFT_LOW 0
 #include "ops/narrow_ints.h"
 
@@ -12,7 +12,7 @@
 #define VPDPBUSD(s, left, right) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(left), "x"(right))
 #endif
 
-INLINE sums add_group(sums s, ivec left, ivec right)
+INLINE sums add_word(sums s, ivec left, ivec right)
 {
 	VPDPBUSD(s, left, right);
 	return s;

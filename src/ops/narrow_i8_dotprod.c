@@ -3,11 +3,11 @@
 
 #include "ops/vec_neon.h"
 #define MR 12
-#define GROUP 4
+#define LEFT_WORDS 1
 #define LEFT_LOW -128
 #include "ops/narrow_ints.h"
 
-INLINE sums add_group(sums s, ivec left, ivec right)
+INLINE sums add_word(sums s, ivec left, ivec right)
 {
 	return vdotq_s32(s, vreinterpretq_s8_s32(left), vreinterpretq_s8_s32(right));
 }

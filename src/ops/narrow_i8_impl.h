@@ -1,26 +1,32 @@
-/* 8-bit values on vectors, included after ops/narrow_ints.h and add_group(), with MR (ops/narrow_impl.h), GROUP, the
- * values of a group (4: bytes, 2: widened to 16 bits), and LEFT_LOW, the least left byte. */
-enum { STRETCH_GROUPS = NARROW_MAX_K / GROUP };
+/* 8-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR and LEFT_WORDS (ops/narrow_impl.h).
+ * Where LEFT_WORDS is 1: with LEFT_LOW, the least left byte; where it is 2: after right_values() and store_left(), which
+ * stores the first n of 16 whole numbers, held from -zero to 255 - zero, as whole groups. */
+enum { GROUP = 4, STRETCH_GROUPS = NARROW_MAX_K / GROUP };
 
 /* sum (q - zero) r = sum q r - zero * sum r */
 INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 {
-	if (GROUP == 4)
+	if (LEFT_WORDS == 1)
 		s = i_sub(s, i_mul(i_set1(left[1]), i_load(right + NR)));
 	return scaled(s, left, right);
 }
 
 #include "ops/narrow_impl.h"
 
-/* Stores n of 16 values as whole groups. */
-INLINE void store_groups(uint32_t *groups, const ivec q[BLOCK], size_t n)
+#if LEFT_WORDS == 1
+/* 16 whole numbers, held from -zero to 255 - zero, as the bytes from LEFT_LOW on. */
+INLINE void store_left(uint32_t *words, ivec q[BLOCK], size_t n, ivec zero)
 {
-#if GROUP == 4
-	i_store8(groups, q, n);
-#else
-	i_store16(groups, q, n);
-#endif
+	UNROLL
+	for (int i = 0; i < BLOCK; i++) {
+		q[i] = i_min(i_max(i_add(q[i], zero), i_zero()), i_set1(255));
+		q[i] = i_add(q[i], i_set1((uint32_t)LEFT_LOW));
+	}
+	i_store8(words, q, n);
 }
+#else
+#define LEFT_LOW 0
+#endif
 
 INLINE void range_of(const float *x, size_t n, vec *low, vec *high)
 {
@@ -32,23 +38,13 @@ INLINE void range_of(const float *x, size_t n, vec *low, vec *high)
 	}
 }
 
-/* Whole numbers from -zero to 255 - zero; bytes count them from LEFT_LOW on. */
-INLINE void left_block(const float *x, size_t n, vec scale, ivec zero, uint32_t *groups)
+INLINE void left_block(const float *x, size_t n, vec scale, ivec zero, uint32_t *words)
 {
 	ivec q[BLOCK];
 	UNROLL
-	for (int i = 0; i < BLOCK; i++) {
+	for (int i = 0; i < BLOCK; i++)
 		q[i] = i_round(v_mul(values_at(x, (size_t)i * V, n), scale));
-#if GROUP == 4
-		q[i] = i_min(i_max(i_add(q[i], zero), i_zero()), i_set1(255));
-		q[i] = i_add(q[i], i_set1((uint32_t)LEFT_LOW));
-#endif
-	}
-#if GROUP == 4
-	i_store8(groups, q, n);
-#else
-	i_store16_in(groups, q, n, i_sub(i_zero(), zero), i_sub(i_set1(255), zero));
-#endif
+	store_left(words, q, n, zero);
 }
 
 static void left_row(const float *x, size_t k, uint32_t *row)
@@ -61,9 +57,9 @@ static void left_row(const float *x, size_t k, uint32_t *row)
 	vec scale = v_set1(inverse);
 	ivec zeros = i_set1(zero);
 	memcpy(row, &factor, sizeof factor);
-	row[1] = GROUP == 4 ? zero + (uint32_t)LEFT_LOW : 0;
+	row[1] = LEFT_WORDS == 1 ? zero + (uint32_t)LEFT_LOW : 0;
 	row += NARROW_HEAD;
-	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + p / GROUP));
+	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + p / GROUP * LEFT_WORDS));
 }
 
 static void right_row(const float *x, size_t k, uint32_t *row)
@@ -83,12 +79,12 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 			q[i] = i_min(i_max(whole, i_set1((uint32_t)-127)), i_set1(127));
 			sum = i_add(sum, q[i]);
 		}
-		store_groups(groups, q, k - p);
+		i_store8(groups, q, k - p);
 	}
 	memcpy(row, &factor, sizeof factor);
 	row[1] = (uint32_t)i_sum(sum);
 }
 
 #define NARROW_ENTRIES \
-	.compute = GLIP_COMPUTE_I8, .mr = MR, .nr = NR, .group = GROUP, .left_low = LEFT_LOW, .stretch = NARROW_MAX_K, \
-	.left_row = left_row, .right_row = right_row, .tile = tile
+	.compute = GLIP_COMPUTE_I8, .mr = MR, .nr = NR, .group = GROUP, .left_words = LEFT_WORDS, .left_low = LEFT_LOW, \
+	.stretch = NARROW_MAX_K, .left_row = left_row, .right_row = right_row, .tile = tile

@@ -1,12 +1,21 @@
 /* A tile of products of narrow rows on vectors, included after a vec_<instruction set>.h with MR, the rows of a tile,
- * and these: STRETCH_GROUPS, the groups of a full stretch; sums, the type of a vector of sums; zero_sums();
- * add_group(sums, left group in every lane, right groups); and finished(sums, left head, panel heads of the columns),
- * which makes floats of them. Contract: ops/narrow.h. */
+ * LEFT_WORDS, the words of a left group, and these: STRETCH_GROUPS, the groups of a full stretch; sums, the type of a
+ * vector of sums; zero_sums(); add_word(sums, word of a left group in every lane, right values for it); where
+ * LEFT_WORDS is 2, right_values(right groups, word), the values that this word of a left group is multiplied with; and
+ * finished(sums, left head, panel heads of the columns), which makes floats of them. Contract: ops/narrow.h. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "ops/math_impl.h"
+
+#if LEFT_WORDS == 1
+INLINE ivec right_values(ivec groups, int word)
+{
+	(void)word;
+	return groups;
+}
+#endif
 
 /* The sums of a stretch of `groups` groups: rows and vecs are constants. */
 INLINE void stretch_of(int rows, int vecs, size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel,
@@ -25,21 +34,24 @@ INLINE void stretch_of(int rows, int vecs, size_t groups, const uint32_t *a, siz
 	for (int i = 0; i < (rows + 2) / 3; i++)
 		row[i] = a + (size_t)i * 3 * lda + NARROW_HEAD;
 	for (size_t p = 0; p < groups; p++) {
-		ivec b[NV];
 		UNROLL
-		for (int v = 0; v < vecs; v++)
-			b[v] = i_load(right + v * V);
-		right += NR;
-		UNROLL
-		for (int i = 0; i < rows; i++) {
-			ivec left = i_set1(row[i / 3][(size_t)(i % 3) * lda]);
+		for (int word = 0; word < LEFT_WORDS; word++) {
+			ivec b[NV];
 			UNROLL
 			for (int v = 0; v < vecs; v++)
-				sum[i][v] = add_group(sum[i][v], left, b[v]);
+				b[v] = right_values(i_load(right + v * V), word);
+			UNROLL
+			for (int i = 0; i < rows; i++) {
+				ivec left = i_set1(row[i / 3][(size_t)(i % 3) * lda + (size_t)word]);
+				UNROLL
+				for (int v = 0; v < vecs; v++)
+					sum[i][v] = add_word(sum[i][v], left, b[v]);
+			}
 		}
+		right += NR;
 		UNROLL
 		for (int i = 0; i < (rows + 2) / 3; i++)
-			row[i]++;
+			row[i] += LEFT_WORDS;
 	}
 }
 
@@ -83,7 +95,7 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t groups, const uint32
 			}
 		}
 		before = part;
-		a += NARROW_HEAD + STRETCH_GROUPS;
+		a += NARROW_HEAD + STRETCH_GROUPS * LEFT_WORDS;
 		panel += (NARROW_HEAD + STRETCH_GROUPS) * NR;
 	}
 	stretch_of(rows, vecs, groups, a, lda, panel, sum);

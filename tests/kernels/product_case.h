@@ -155,6 +155,21 @@ static double right_value(const struct gemm *g, int64_t column, int64_t p)
 	return (double)((const float *)g->b.data)[at];
 }
 
+/* Value p of a stretch: its place, as ops/narrow.h describes it. */
+struct value_place {
+	size_t word;
+	unsigned shift, bits;
+};
+
+static inline struct value_place place_of(const struct narrow_kernels *narrow, bool is_left, size_t p)
+{
+	const size_t group = (size_t)narrow->group, in = p % group;
+	const unsigned bits = (unsigned)(32 / group);
+	if (is_left && narrow->left_words == 2)
+		return (struct value_place){NARROW_HEAD + p / 4 * 2 + in % 2, (unsigned)(in / 2) * 16, 16};
+	return (struct value_place){NARROW_HEAD + p / group, (unsigned)in * bits, bits};
+}
+
 /* A narrowed stretch of k values, widened again; left or right as in ops/narrow.h. */
 static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_left, const uint32_t *row, int64_t k,
                                 double *x)
@@ -162,10 +177,11 @@ static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_lef
 	float factor;
 	memcpy(&factor, row, sizeof factor);
 	for (int64_t p = 0; p < k; p++) {
-		uint32_t value = row[NARROW_HEAD + p / narrow->group] >> p % narrow->group * (32 / narrow->group);
+		const struct value_place at = place_of(narrow, is_left, (size_t)p);
+		const uint32_t value = row[at.word] >> at.shift;
 		if (narrow->compute == GLIP_COMPUTE_BF16)
 			x[p] = (double)glip__widen_bf16((uint16_t)value);
-		else if (narrow->group == 2)
+		else if (at.bits == 16)
 			x[p] = (double)factor * ((int16_t)(uint16_t)value - (is_left ? (int)row[1] : 0));
 		else if (is_left && narrow->left_low == 0)
 			x[p] = (double)factor * ((uint8_t)value - (int)row[1]);
