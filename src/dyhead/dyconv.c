@@ -51,7 +51,7 @@ struct pass {
 
 /* A branch's values at a level's size before its group norm, which is a factor and a shift per channel. */
 struct branch_values {
-	const float *data; /* [positions, C] */
+	const float *data; /* [positions, C], or what up-sampling makes them of */
 	float *scale;      /* [C] */
 	float *shift;      /* [C] */
 };
@@ -297,26 +297,23 @@ static enum glip_status near_branch(const struct pass *d, const struct dyconv_br
 	return GLIP_OK;
 }
 
-/* The branch that reads the coarser level: its convolution, at that level's size, is up-sampled to `level`'s. */
-static enum glip_status coarse_branch(const struct pass *d, int level, struct branch_values *out, float *mean)
+/* The branch that reads the coarser level: its convolution is at that level's size. */
+static enum glip_status coarse_branch(const struct pass *d, const struct upsampled *u, struct branch_values *out,
+                                      float *mean)
 {
-	const struct feature_map *here = &d->in[level], *small = &d->in[level + 1];
-	const float *low = d->coarse + (d->first[level + 1] - d->first[1]) * (size_t)d->m->channels;
-	const int channels = d->m->channels;
-	float *large = glip__ops_floats(d->ops, positions_of(here) * (size_t)channels);
 	struct arena_mark mark = glip__arena_mark(d->ops->arena);
-	double *sums = glip__ops_alloc(d->ops, 2 * (size_t)channels, sizeof *sums);
+	const int channels = d->m->channels;
+	double *small_mean = glip__ops_alloc(d->ops, (size_t)channels, sizeof *small_mean);
 
-	if (!large || !sums)
+	if (!small_mean)
 		return GLIP_ERR_NOMEM;
-	out->data = large;
-	TRY(group_norm(d->m, d->ops, &d->m->coarse, low, (int64_t)positions_of(small), out->scale, out->shift, sums));
-	/* Up-sampling blends with weights that sum to 1, so the norm's factors may be applied after it. */
-	TRY(glip__upsample_bilinear(d->ops, low, small->height, small->width, channels, large, here->height, here->width));
-	/* WATCH: the mean is over the up-sampled map; the small map's mean weighs its border differently. */
-	TRY(glip__column_sums(d->ops, large, (int64_t)positions_of(here), channels, sums, sums + channels));
+	out->data = u->data;
+	TRY(group_norm(d->m, d->ops, &d->m->coarse, u->data, (int64_t)u->h * u->w, out->scale, out->shift, small_mean));
+	/* Up-sampling blends with weights that sum to 1, so the norm's factors may be applied after it.
+	 * WATCH: the mean is over the up-sampled map; the small map's mean weighs its border differently. */
+	TRY(glip__upsampled_mean(d->ops, u, channels, mean));
 	for (int c = 0; c < channels; c++)
-		mean[c] = (float)(sums[c] / (double)positions_of(here)) * out->scale[c] + out->shift[c];
+		mean[c] = mean[c] * out->scale[c] + out->shift[c];
 	glip__arena_release(d->ops->arena, mark);
 	return GLIP_OK;
 }
@@ -402,14 +399,23 @@ static enum glip_status join_level(const struct pass *d, int level, float *out)
 		                means + (size_t)count * channels));
 		count++;
 	}
+	struct upsampled coarser;
 	if (level + 1 < LEVELS) {
-		TRY(coarse_branch(d, level, &branches[count], means + (size_t)count * channels));
+		coarser = (struct upsampled){
+			.data = d->coarse + (d->first[level + 1] - d->first[1]) * channels,
+			.h = d->in[level + 1].height,
+			.w = d->in[level + 1].width,
+			.height = d->in[level].height,
+			.width = d->in[level].width,
+		};
+		TRY(coarse_branch(d, &coarser, &branches[count], means + (size_t)count * channels));
 		count++;
 	}
 	TRY(weigh_branches(m, ops, branches, count, means, shift, mean));
 	TRY(rectifier_lines(m, ops, mean, lines));
 	struct dyrelu_sum sum = {
 		.sources = count,
+		.upsampled = level + 1 < LEVELS ? &coarser : NULL,
 		.shift = shift,
 		.a1 = lines,
 		.b1 = lines + channels,

@@ -132,9 +132,15 @@ enum glip_status glip__column_sums(struct ops *ops, const float *x, int64_t rows
 enum glip_status glip__upsample_nearest_add(struct ops *ops, const float *x, int h, int w, int channels, float *y,
                                             int height, int width);
 
-/* Bilinear up-sampling with align_corners = true: x [h, w, c] to y [height, width, c]. */
-enum glip_status glip__upsample_bilinear(struct ops *ops, const float *x, int h, int w, int channels, float *y,
-                                         int height, int width);
+/* A map [h, w, C] as it is read where it is up-sampled to [height, width, C], bilinearly with align_corners = true: the
+ * large map does not exist in memory. */
+struct upsampled {
+	const float *data;
+	int h, w, height, width;
+};
+
+/* The means over the up-sampled map's positions: mean [channels]. */
+enum glip_status glip__upsampled_mean(struct ops *ops, const struct upsampled *u, int channels, float *mean);
 
 /* x = min(max(x, low), high) over count floats. */
 enum glip_status glip__clamp(struct ops *ops, float *x, int64_t count, float low, float high);
@@ -146,9 +152,10 @@ enum glip_status glip__sigmoid(struct ops *ops, const float *x, int64_t count, f
 struct dyrelu_sum {
 	int sources; /* 1..3 */
 	const float *source[3];
-	const float *scale[3];          /* [channels] each */
-	const float *shift;             /* [channels] */
-	const float *a1, *b1, *a2, *b2; /* [channels] */
+	const struct upsampled *upsampled; /* the last source, instead of source[sources - 1]; NULL: it is stored too */
+	const float *scale[3];             /* [channels] each */
+	const float *shift;                /* [channels] */
+	const float *a1, *b1, *a2, *b2;    /* [channels] */
 	int64_t rows, channels;
 	float *out;
 };

@@ -149,9 +149,38 @@ static void upsampling(const struct kernels *k)
 {
 	struct ops ops = ops_for(k);
 	struct npy x = load("conv.x");
-	float *y = guarded(17 * 15 * 6);
-	assert_int_equal(glip__upsample_bilinear(&ops, x.data, 9, 7, 6, y, 17, 14), GLIP_OK);
+	float *y = guarded(17 * 15 * 6), ones[6] = {1, 1, 1, 1, 1, 1}, zeros[6] = {0}, mean[6];
+	const struct upsampled u = {x.data, 9, 7, 17, 14};
+	struct dyrelu_sum sum = {
+		.sources = 1,
+		.upsampled = &u,
+		.scale = {ones},
+		.shift = zeros,
+		.a1 = ones,
+		.b1 = zeros,
+		.a2 = ones,
+		.b2 = zeros,
+		.rows = 17 * 14,
+		.channels = 6,
+		.out = y,
+	};
+	assert_int_equal(glip__dyrelu_sum(&ops, &sum), GLIP_OK);
 	expect(k, "up.bilinear", y, 2e-6);
+	assert_int_equal(glip__upsampled_mean(&ops, &u, 6, mean), GLIP_OK);
+	for (int c = 0; c < 6; c++) {
+		double total = 0;
+		for (int i = 0; i < 17 * 14; i++)
+			total += (double)y[i * 6 + c];
+		assert_true(fabs((double)mean[c] - total / (17 * 14)) <= 1e-6);
+	}
+	/* Beside a source in memory, half of it and half of this. */
+	float *same = guarded_copy(y, 17 * 14 * 6), half[6] = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F};
+	sum.sources = 2;
+	sum.source[0] = same;
+	sum.scale[0] = sum.scale[1] = half;
+	assert_int_equal(glip__dyrelu_sum(&ops, &sum), GLIP_OK);
+	assert_memory_equal(y, same, 17 * 14 * 6 * sizeof(float));
+	free_guarded(same, 17 * 14 * 6);
 	for (int i = 0; i < 17 * 15 * 6; i++)
 		y[i] = 0;
 	assert_int_equal(glip__upsample_nearest_add(&ops, x.data, 9, 7, 6, y, 17, 15), GLIP_OK);
