@@ -34,6 +34,13 @@ void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix,
 	out->relu_up_bias = glip__bind_vector(b, 4 * c, "%s.relu.up.bias", prefix);
 }
 
+/* A branch's convolution at the levels from `begin` on. */
+struct convolved {
+	int begin;
+	float *data;          /* [rows of these levels, C] */
+	double *sum, *square; /* [LEVELS - begin, C] over the rows of each level */
+};
+
 /* One forward pass. A branch's convolution has the same weights at every level, so it is one product over the positions
  * of all levels; position p of level l is row first[l] + p. */
 struct pass {
@@ -43,14 +50,14 @@ struct pass {
 	size_t first[LEVELS + 1]; /* [LEVELS]: of all levels */
 	float *offset;            /* [first[LEVELS], 18] channels 2k, 2k + 1 are dy, dx of tap k */
 	float *modulation;        /* [first[LEVELS], 9] */
-	float *same;              /* [first[LEVELS], C] */
-	float *fine;              /* [first[LEVELS] - first[1], C] of the levels but the first */
-	float *coarse;            /* likewise: what a level gives to the finer one, before it is up-sampled */
+	struct convolved same;
+	struct convolved fine;   /* of the levels but the first */
+	struct convolved coarse; /* likewise: what a level gives to the finer one, before it is up-sampled */
 };
 
 /* A branch's values at a level's size before its group norm, which is a factor and a shift per channel. */
 struct branch_values {
-	const float *data; /* [positions, C] */
+	const float *data; /* [positions, C], or what up-sampling makes them of */
 	float *scale;      /* [C] */
 	float *shift;      /* [C] */
 };
@@ -217,10 +224,28 @@ static enum glip_status coarse_points(const struct pass *d, int level, int32_t *
 	return GLIP_OK;
 }
 
-/* The deformable convolution of a branch at the levels from `begin` on; out [rows of these levels, C]. */
-static enum glip_status convolve(const struct pass *d, const struct dyconv_branch *b, int begin, float *out)
+static enum glip_status new_convolved(const struct pass *d, int begin, struct convolved *out)
+{
+	const size_t rows = d->first[LEVELS] - d->first[begin], channels = (size_t)d->m->channels;
+
+	out->begin = begin;
+	out->data = glip__ops_alloc(d->ops, rows, channels * sizeof *out->data);
+	out->sum = glip__ops_alloc(d->ops, LEVELS, channels * sizeof *out->sum);
+	out->square = glip__ops_alloc(d->ops, LEVELS, channels * sizeof *out->square);
+	return out->data && out->sum && out->square ? GLIP_OK : GLIP_ERR_NOMEM;
+}
+
+/* The values of a level. */
+static const float *convolved_at(const struct pass *d, const struct convolved *x, int level)
+{
+	return x->data + (d->first[level] - d->first[x->begin]) * (size_t)d->m->channels;
+}
+
+/* The deformable convolution of a branch. */
+static enum glip_status convolve(const struct pass *d, const struct dyconv_branch *b, const struct convolved *out)
 {
 	struct arena_mark mark = glip__arena_mark(d->ops->arena);
+	const int begin = out->begin;
 	const size_t rows = d->first[LEVELS] - d->first[begin];
 	int32_t *index = glip__ops_alloc(d->ops, rows, TAPS * 4 * sizeof *index);
 	float *blend = glip__ops_floats(d->ops, rows * TAPS * 4);
@@ -235,6 +260,12 @@ static enum glip_status convolve(const struct pass *d, const struct dyconv_branc
 		else
 			TRY(near_points(d, b == &d->m->fine ? level - 1 : level, level, index + skip, blend + skip));
 	}
+	const struct gemm_sums sums = {
+		.runs = LEVELS - begin,
+		.first = d->first + begin,
+		.sum = out->sum,
+		.square = out->square,
+	};
 	struct gemm g = {
 		.m = (int64_t)rows,
 		.n = b->weight.rows,
@@ -242,83 +273,66 @@ static enum glip_status convolve(const struct pass *d, const struct dyconv_branc
 		.a = {.data = d->in[0].data, .ld = d->m->channels, .index = index, .taps = TAPS, .blend = blend},
 		.b = b->weight,
 		.bias = b->bias,
-		.c = out,
+		.c = out->data,
+		.sums = &sums,
 	};
 	TRY(glip__gemm(d->ops, &g));
 	glip__arena_release(d->ops->arena, mark);
 	return GLIP_OK;
 }
 
-/* torch group_norm (eps 1e-5) over x [positions, C] as scale and shift; mean [C] receives x's plain mean. */
-static enum glip_status group_norm(const struct dyconv *m, struct ops *ops, const struct dyconv_branch *b,
-                                   const float *x, int64_t positions, float *scale, float *shift, double *mean)
+/* torch group_norm (eps 1e-5) of a level of x as scale and shift. */
+static void group_norm(const struct pass *d, const struct dyconv_branch *b, const struct convolved *x, int level,
+                       float *scale, float *shift)
 {
-	struct arena_mark mark = glip__arena_mark(ops->arena);
-	const int channels = m->channels, width = channels / m->groups;
-	double *square = glip__ops_alloc(ops, (size_t)channels, sizeof *square);
+	const int channels = d->m->channels, width = channels / d->m->groups, at = (level - x->begin) * channels;
+	const double count = (double)positions_of(&d->in[level]) * width;
 
-	if (!square)
-		return GLIP_ERR_NOMEM;
-	TRY(glip__column_sums(ops, x, positions, channels, mean, square));
 	for (int first = 0; first < channels; first += width) {
-		const double count = (double)positions * width;
 		double sum = 0.0, squares = 0.0;
 
 		for (int c = first; c < first + width; c++) {
-			sum += mean[c];
-			squares += square[c];
+			sum += x->sum[at + c];
+			squares += x->square[at + c];
 		}
 		const double centre = sum / count, variance = squares / count - centre * centre;
 		const double factor = 1.0 / sqrt((variance > 0.0 ? variance : 0.0) + 1e-5);
 		for (int c = first; c < first + width; c++) {
-			mean[c] /= (double)positions;
 			scale[c] = (float)((double)b->norm_weight[c] * factor);
 			shift[c] = (float)((double)b->norm_bias[c] - (double)b->norm_weight[c] * factor * centre);
 		}
 	}
-	glip__arena_release(ops->arena, mark);
-	return GLIP_OK;
 }
 
-/* The branch that reads the same level or the finer one: x at the level's own size. mean [C] receives the mean over
+/* The branch that reads the same level or the finer one, at the level's own size. mean [C] receives the mean over
  * positions after the norm. */
-static enum glip_status near_branch(const struct pass *d, const struct dyconv_branch *b, const float *x,
-                                    size_t positions, struct branch_values *out, float *mean)
+static void near_branch(const struct pass *d, const struct dyconv_branch *b, const struct convolved *x, int level,
+                        struct branch_values *out, float *mean)
 {
-	struct arena_mark mark = glip__arena_mark(d->ops->arena);
-	double *raw_mean = glip__ops_alloc(d->ops, (size_t)d->m->channels, sizeof *raw_mean);
+	const int channels = d->m->channels;
+	const double *sum = x->sum + (level - x->begin) * channels;
 
-	if (!raw_mean)
-		return GLIP_ERR_NOMEM;
-	out->data = x;
-	TRY(group_norm(d->m, d->ops, b, x, (int64_t)positions, out->scale, out->shift, raw_mean));
-	for (int c = 0; c < d->m->channels; c++)
-		mean[c] = (float)raw_mean[c] * out->scale[c] + out->shift[c];
-	glip__arena_release(d->ops->arena, mark);
-	return GLIP_OK;
+	out->data = convolved_at(d, x, level);
+	group_norm(d, b, x, level, out->scale, out->shift);
+	for (int c = 0; c < channels; c++)
+		mean[c] = (float)(sum[c] / (double)positions_of(&d->in[level])) * out->scale[c] + out->shift[c];
 }
 
-/* The branch that reads the coarser level: its convolution, at that level's size, is up-sampled to `level`'s. */
-static enum glip_status coarse_branch(const struct pass *d, int level, struct branch_values *out, float *mean)
+/* The branch that reads the coarser level: its convolution is at that level's size, and read up-sampled. */
+static enum glip_status coarse_branch(const struct pass *d, int level, struct upsampled *u, struct branch_values *out,
+                                      float *mean)
 {
 	const struct feature_map *here = &d->in[level], *small = &d->in[level + 1];
-	const float *low = d->coarse + (d->first[level + 1] - d->first[1]) * (size_t)d->m->channels;
-	const int channels = d->m->channels;
-	float *large = glip__ops_floats(d->ops, positions_of(here) * (size_t)channels);
-	struct arena_mark mark = glip__arena_mark(d->ops->arena);
-	double *sums = glip__ops_alloc(d->ops, 2 * (size_t)channels, sizeof *sums);
+	const float *data = convolved_at(d, &d->coarse, level + 1);
 
-	if (!large || !sums)
-		return GLIP_ERR_NOMEM;
-	out->data = large;
-	TRY(group_norm(d->m, d->ops, &d->m->coarse, low, (int64_t)positions_of(small), out->scale, out->shift, sums));
+	*u = (struct upsampled){data, small->height, small->width, here->height, here->width};
+	out->data = data;
 	/* Up-sampling blends with weights that sum to 1, so the norm's factors may be applied after it. */
-	TRY(glip__upsample_bilinear(d->ops, low, small->height, small->width, channels, large, here->height, here->width));
+	group_norm(d, &d->m->coarse, &d->coarse, level + 1, out->scale, out->shift);
 	/* WATCH: the mean is over the up-sampled map; the small map's mean weighs its border differently. */
-	TRY(glip__column_sums(d->ops, large, (int64_t)positions_of(here), channels, sums, sums + channels));
-	for (int c = 0; c < channels; c++)
-		mean[c] = (float)(sums[c] / (double)positions_of(here)) * out->scale[c] + out->shift[c];
-	glip__arena_release(d->ops->arena, mark);
+	TRY(glip__upsampled_mean(d->ops, u, d->m->channels, mean));
+	for (int c = 0; c < d->m->channels; c++)
+		mean[c] = mean[c] * out->scale[c] + out->shift[c];
 	return GLIP_OK;
 }
 
@@ -386,6 +400,7 @@ static enum glip_status join_level(const struct pass *d, int level, float *out)
 	struct ops *ops = d->ops;
 	const size_t positions = positions_of(&d->in[level]), channels = (size_t)m->channels;
 	struct branch_values branches[MAX_BRANCHES];
+	struct upsampled coarser;
 	int count = 0;
 	float *means = glip__ops_floats(ops, MAX_BRANCHES * channels); /* [branch, C] */
 	float *shift = glip__ops_floats(ops, channels);
@@ -396,21 +411,20 @@ static enum glip_status join_level(const struct pass *d, int level, float *out)
 		return GLIP_ERR_NOMEM;
 	for (int i = 0; i < MAX_BRANCHES; i++)
 		TRY(new_values(ops, channels, &branches[i]));
-	TRY(near_branch(d, &m->same, d->same + d->first[level] * channels, positions, &branches[count], means));
-	count++;
+	near_branch(d, &m->same, &d->same, level, &branches[count++], means);
 	if (level > 0) {
-		TRY(near_branch(d, &m->fine, d->fine + (d->first[level] - d->first[1]) * channels, positions, &branches[count],
-		                means + (size_t)count * channels));
+		near_branch(d, &m->fine, &d->fine, level, &branches[count], means + (size_t)count * channels);
 		count++;
 	}
 	if (level + 1 < LEVELS) {
-		TRY(coarse_branch(d, level, &branches[count], means + (size_t)count * channels));
+		TRY(coarse_branch(d, level, &coarser, &branches[count], means + (size_t)count * channels));
 		count++;
 	}
 	TRY(weigh_branches(m, ops, branches, count, means, shift, mean));
 	TRY(rectifier_lines(m, ops, mean, lines));
 	struct dyrelu_sum sum = {
 		.sources = count,
+		.upsampled = level + 1 < LEVELS ? &coarser : NULL,
 		.shift = shift,
 		.a1 = lines,
 		.b1 = lines + channels,
@@ -429,17 +443,13 @@ static enum glip_status join_level(const struct pass *d, int level, float *out)
 
 static enum glip_status run(struct pass *d, struct feature_map out[LEVELS])
 {
-	const size_t rows = d->first[LEVELS], channels = (size_t)d->m->channels;
-
-	d->same = glip__ops_alloc(d->ops, rows, channels * sizeof *d->same);
-	d->fine = glip__ops_alloc(d->ops, rows - d->first[1], channels * sizeof *d->fine);
-	d->coarse = glip__ops_alloc(d->ops, rows - d->first[1], channels * sizeof *d->coarse);
-	if (!d->same || !d->fine || !d->coarse)
-		return GLIP_ERR_NOMEM;
+	TRY(new_convolved(d, 0, &d->same));
+	TRY(new_convolved(d, 1, &d->fine));
+	TRY(new_convolved(d, 1, &d->coarse));
 	TRY(sample_levels(d));
-	TRY(convolve(d, &d->m->same, 0, d->same));
-	TRY(convolve(d, &d->m->fine, 1, d->fine));
-	TRY(convolve(d, &d->m->coarse, 1, d->coarse));
+	TRY(convolve(d, &d->m->same, &d->same));
+	TRY(convolve(d, &d->m->fine, &d->fine));
+	TRY(convolve(d, &d->m->coarse, &d->coarse));
 	for (int level = 0; level < LEVELS; level++) {
 		struct arena_mark mark = glip__arena_mark(d->ops->arena);
 

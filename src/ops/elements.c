@@ -62,28 +62,3 @@ enum glip_status glip__sigmoid(struct ops *ops, const float *x, int64_t count, f
 	glip__pool_run(ops->pool, sigmoid_values, &t, (size_t)count, GRAIN_FLOATS);
 	return GLIP_OK;
 }
-
-struct dyrelu_task {
-	const struct kernels *kernels;
-	const struct dyrelu_sum *d;
-};
-
-static void dyrelu_rows(void *context, size_t begin, size_t end, int worker)
-{
-	const struct dyrelu_task *t = context;
-	(void)worker;
-	for (size_t row = begin; row < end; row++)
-		t->kernels->dyrelu_row(t->d, row);
-}
-
-enum glip_status glip__dyrelu_sum(struct ops *ops, const struct dyrelu_sum *d)
-{
-	TRY(glip__ops_begin(ops));
-	if (d->sources < 1 || d->sources > 3 || d->rows < 0 || d->channels < 0)
-		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "dynamic ReLU over %d sources of %lld x %lld", d->sources,
-		                  (long long)d->rows, (long long)d->channels);
-	struct dyrelu_task t = {ops->kernels, d};
-	size_t grain = GRAIN_FLOATS / (size_t)(d->channels + 1);
-	glip__pool_run(ops->pool, dyrelu_rows, &t, (size_t)d->rows, grain ? grain : 1);
-	return GLIP_OK;
-}

@@ -104,8 +104,21 @@ enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct 
 static bool reads_kept_bytes(const struct ops *ops, const struct product *p)
 {
 	const struct narrow_kernels *narrow = glip__narrow_of(ops, p);
-	return narrow && glip__narrow_is_bytes(narrow) && ops->panels && p->g->b.lasting &&
-	       p->n > FAR_WEIGHTS / p->k;
+	return narrow && glip__narrow_is_bytes(narrow) && ops->panels && p->g->b.lasting && p->n > FAR_WEIGHTS / p->k;
+}
+
+static enum glip_status multiply(struct ops *ops, const struct product *p)
+{
+	if (p->m == 0 || p->n == 0)
+		return GLIP_OK;
+	ops->multiply_adds += (double)p->m * (double)p->n * (double)p->k;
+	if (ops->gemm == GLIP_GEMM_BLAS && p->k > 0)
+		return glip__gemm_blas(ops, p);
+	if (p->m <= KERNEL_MAX_DOT_ROWS && !p->g->b_rows_are_k && !reads_kept_bytes(ops, p))
+		return glip__gemm_few_rows(ops, p);
+	if (glip__narrow_of(ops, p))
+		return glip__gemm_narrow(ops, p);
+	return glip__gemm_native(ops, p);
 }
 
 enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
@@ -113,19 +126,12 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 	struct product p;
 	TRY(glip__ops_begin(ops));
 	TRY(glip__product_of(ops, g, &p));
-	if (p.m == 0 || p.n == 0)
-		return GLIP_OK;
-	ops->multiply_adds += (double)p.m * (double)p.n * (double)p.k;
 	struct arena_mark mark = glip__arena_mark(ops->arena);
-	enum glip_status status;
-	if (ops->gemm == GLIP_GEMM_BLAS && p.k > 0)
-		status = glip__gemm_blas(ops, &p);
-	else if (p.m <= KERNEL_MAX_DOT_ROWS && !g->b_rows_are_k && !reads_kept_bytes(ops, &p))
-		status = glip__gemm_few_rows(ops, &p);
-	else if (glip__narrow_of(ops, &p))
-		status = glip__gemm_narrow(ops, &p);
-	else
-		status = glip__gemm_native(ops, &p);
+	enum glip_status status = g->sums ? glip__sums_begin(ops, &p) : GLIP_OK;
+	if (status == GLIP_OK)
+		status = multiply(ops, &p);
+	if (status == GLIP_OK && g->sums)
+		glip__sums_end(ops, &p);
 	glip__arena_release(ops->arena, mark);
 	return status;
 }

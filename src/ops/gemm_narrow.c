@@ -98,6 +98,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
+		glip__rows_written(p, row, rows, last - first);
 	}
 }
 

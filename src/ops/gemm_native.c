@@ -125,6 +125,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(&t->packed, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
+		glip__rows_written(p, row, rows, last - first);
 	}
 }
 

@@ -87,8 +87,8 @@ struct kernels {
 	void (*clamp)(float *x, size_t n, float low, float high);
 	void (*relu)(const float *x, size_t n, float *y);
 	void (*sigmoid)(const float *x, size_t n, float *y);
-	/* Row r of struct dyrelu_sum. */
-	void (*dyrelu_row)(const struct dyrelu_sum *d, size_t row);
+	/* A row of struct dyrelu_sum's result from a row of each source. */
+	void (*dyrelu_row)(const struct dyrelu_sum *d, const float *const *source, float *out);
 };
 
 extern const struct kernels glip__kernels_ref;

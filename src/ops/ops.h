@@ -55,6 +55,14 @@ struct gemm_rows {
 	const float *blend;
 };
 
+/* Sums and sums of squares of each column of C over runs of its rows, in double: gathered by whoever writes the rows,
+ * while a cache has them. */
+struct gemm_sums {
+	int runs;
+	const size_t *first;  /* [runs + 1] run r is rows [first[r], first[r + 1]), counted from first[0], of m */
+	double *sum, *square; /* [runs, n] */
+};
+
 /* C[row(m), n] = residual[row(m), n] + scale[n] * act(sum_k A[m, k] * B[n, k] + bias[n]) */
 struct gemm {
 	int64_t m, n, k;
@@ -67,8 +75,9 @@ struct gemm {
 	const float *scale;    /* [n] or NULL */
 	const float *residual; /* same rows and leading dimension as c, may be c itself; NULL: none */
 	float *c;
-	int64_t ldc;            /* 0: n */
-	const int32_t *c_index; /* [m] row of c that row m goes to, -1: dropped; NULL: m */
+	int64_t ldc;                  /* 0: n */
+	const int32_t *c_index;       /* [m] row of c that row m goes to, -1: dropped; NULL: m */
+	const struct gemm_sums *sums; /* without c_index; NULL: none */
 };
 
 enum glip_status glip__gemm(struct ops *ops, const struct gemm *g);
@@ -123,17 +132,19 @@ enum glip_status glip__softmax(struct ops *ops, float *x, int64_t count, int64_t
 /* Softmax over the rows of x [rows, n], per column, in place. */
 enum glip_status glip__softmax_columns(struct ops *ops, float *x, int64_t rows, int64_t n);
 
-/* Sums and sums of squares of each column of x [rows, n], accumulated in double. */
-enum glip_status glip__column_sums(struct ops *ops, const float *x, int64_t rows, int64_t n, double *sum,
-                                   double *sum_of_squares);
-
 /* y += nearest-neighbour up-sampling of x [h, w, c] to [height, width, c] (torch interpolate to an exact size). */
 enum glip_status glip__upsample_nearest_add(struct ops *ops, const float *x, int h, int w, int channels, float *y,
                                             int height, int width);
 
-/* Bilinear up-sampling with align_corners = true: x [h, w, c] to y [height, width, c]. */
-enum glip_status glip__upsample_bilinear(struct ops *ops, const float *x, int h, int w, int channels, float *y,
-                                         int height, int width);
+/* A map [h, w, C] as it is read where it is up-sampled to [height, width, C], bilinearly with align_corners = true: the
+ * large map does not exist in memory. */
+struct upsampled {
+	const float *data;
+	int h, w, height, width;
+};
+
+/* The means over the up-sampled map's positions: mean [channels]. */
+enum glip_status glip__upsampled_mean(struct ops *ops, const struct upsampled *u, int channels, float *mean);
 
 /* x = min(max(x, low), high) over count floats. */
 enum glip_status glip__clamp(struct ops *ops, float *x, int64_t count, float low, float high);
@@ -145,9 +156,10 @@ enum glip_status glip__sigmoid(struct ops *ops, const float *x, int64_t count, f
 struct dyrelu_sum {
 	int sources; /* 1..3 */
 	const float *source[3];
-	const float *scale[3];          /* [channels] each */
-	const float *shift;             /* [channels] */
-	const float *a1, *b1, *a2, *b2; /* [channels] */
+	const struct upsampled *upsampled; /* the last source, instead of source[sources - 1]; NULL: it is stored too */
+	const float *scale[3];             /* [channels] each */
+	const float *shift;                /* [channels] */
+	const float *a1, *b1, *a2, *b2;    /* [channels] */
 	int64_t rows, channels;
 	float *out;
 };

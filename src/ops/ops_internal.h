@@ -43,6 +43,7 @@ static inline size_t glip__cache_floats(const struct ops *ops, size_t percent)
 struct product {
 	const struct gemm *g;
 	size_t m, n, k, taps, tap_width, lda, ldb, ldc;
+	struct row_sums *sums; /* g->sums while they are gathered; NULL: none */
 };
 
 /* Copies row `row` of the left matrix, all its taps, to out [k]. */
@@ -74,6 +75,12 @@ enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p);
  * [row, row + rows): activation, scale, residual, c_index. In place where in is the place itself. */
 void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,
                        size_t cols, float *in, size_t ld_in);
+/* Around a product with g->sums. A provider tells what columns of which rows have their values in C, each once, at best
+ * when a block of rows has them; what it does not tell is read again at the end. */
+enum glip_status glip__sums_begin(struct ops *ops, struct product *p);
+void glip__rows_written(const struct product *p, size_t row, size_t rows, size_t cols);
+void glip__sums_end(struct ops *ops, const struct product *p);
+
 /* Whether sums may be written to C directly, before they are finished there. */
 static inline bool glip__sums_fit_in_c(const struct gemm *g)
 {

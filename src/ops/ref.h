@@ -29,6 +29,6 @@ void glip__lerp__ref(const float *x0, const float *x1, float part, size_t n, flo
 void glip__clamp__ref(float *x, size_t n, float low, float high);
 void glip__relu__ref(const float *x, size_t n, float *y);
 void glip__sigmoid__ref(const float *x, size_t n, float *y);
-void glip__dyrelu_row__ref(const struct dyrelu_sum *d, size_t row);
+void glip__dyrelu_row__ref(const struct dyrelu_sum *d, const float *const *source, float *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* Operators on rows: normalisations, softmax and statistics. */
+/* Operators on rows: normalisations and softmax. */
 #include <math.h>
 #include <string.h>
 
@@ -81,9 +81,9 @@ struct column_task {
 	const float *x;
 	float *writable;
 	size_t rows, n;
-	float *top;           /* [pieces, n], then [n] */
-	double *sum, *square; /* [pieces, n] */
-	float *factor;        /* [n] */
+	float *top;    /* [pieces, n], then [n] */
+	double *sum;   /* [pieces, n] */
+	float *factor; /* [n] */
 };
 
 static void column_tops(void *context, size_t begin, size_t end, int worker)
@@ -140,44 +140,6 @@ enum glip_status glip__softmax_columns(struct ops *ops, float *x, int64_t rows, 
 		t.factor[j] = (float)(1 / sum);
 	}
 	glip__pool_run(ops->pool, column_scales, &t, t.rows, COLUMN_ROWS);
-	glip__arena_release(ops->arena, mark);
-	return GLIP_OK;
-}
-
-static void sum_columns(void *context, size_t begin, size_t end, int worker)
-{
-	const struct column_task *t = context;
-	(void)worker;
-	for (size_t row = begin; row < end; row += COLUMN_ROWS) {
-		double *sum = t->sum + row / COLUMN_ROWS * t->n, *square = t->square + row / COLUMN_ROWS * t->n;
-		memset(sum, 0, t->n * sizeof(double));
-		memset(square, 0, t->n * sizeof(double));
-		t->kernels->column_sums(t->x + row * t->n, glip__min_size(COLUMN_ROWS, end - row), t->n, sum, square);
-	}
-}
-
-enum glip_status glip__column_sums(struct ops *ops, const float *x, int64_t rows, int64_t n, double *sum,
-                                   double *sum_of_squares)
-{
-	TRY(check_rows(ops, "sums of columns", rows, n));
-	struct column_task t = {.kernels = ops->kernels, .x = x, .rows = (size_t)rows, .n = (size_t)n};
-	size_t pieces = glip__ceil_div(t.rows, COLUMN_ROWS);
-	struct arena_mark mark = glip__arena_mark(ops->arena);
-	t.sum = glip__ops_alloc(ops, pieces, t.n * sizeof(double));
-	t.square = t.sum ? glip__ops_alloc(ops, pieces, t.n * sizeof(double)) : NULL;
-	if (!t.square) {
-		glip__arena_release(ops->arena, mark);
-		return GLIP_ERR_NOMEM;
-	}
-	glip__pool_run(ops->pool, sum_columns, &t, t.rows, COLUMN_ROWS);
-	for (size_t j = 0; j < t.n; j++) {
-		sum[j] = 0;
-		sum_of_squares[j] = 0;
-		for (size_t i = 0; i < pieces; i++) {
-			sum[j] += t.sum[i * t.n + j];
-			sum_of_squares[j] += t.square[i * t.n + j];
-		}
-	}
 	glip__arena_release(ops->arena, mark);
 	return GLIP_OK;
 }

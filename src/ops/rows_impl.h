@@ -193,13 +193,12 @@ static void sigmoid(const float *x, size_t n, float *y)
 	BY_VECTORS(n, 1, store_part(y + at, v_sigmoid(load_part(x + at, lanes)), lanes));
 }
 
-INLINE void dyrelu_of(int sources, const struct dyrelu_sum *d, size_t row, size_t n)
+INLINE void dyrelu_of(int sources, const struct dyrelu_sum *d, const float *const *rows, size_t n, float *out)
 {
 	const float *source[3], *scale[3];
-	float *out = d->out + row * n;
 	UNROLL
 	for (int s = 0; s < sources; s++) {
-		source[s] = d->source[s] + row * n;
+		source[s] = rows[s];
 		scale[s] = d->scale[s];
 	}
 	BY_VECTORS(n, 1, {
@@ -213,12 +212,12 @@ INLINE void dyrelu_of(int sources, const struct dyrelu_sum *d, size_t row, size_
 	});
 }
 
-static void dyrelu_row(const struct dyrelu_sum *d, size_t row)
+static void dyrelu_row(const struct dyrelu_sum *d, const float *const *source, float *out)
 {
 	if (d->sources == 3)
-		dyrelu_of(3, d, row, (size_t)d->channels);
+		dyrelu_of(3, d, source, (size_t)d->channels, out);
 	else if (d->sources == 2)
-		dyrelu_of(2, d, row, (size_t)d->channels);
+		dyrelu_of(2, d, source, (size_t)d->channels, out);
 	else
-		dyrelu_of(1, d, row, (size_t)d->channels);
+		dyrelu_of(1, d, source, (size_t)d->channels, out);
 }

@@ -115,14 +115,14 @@ void glip__sigmoid__ref(const float *x, size_t n, float *y)
 		y[i] = (float)(1 / (1 + exp(-(double)x[i])));
 }
 
-void glip__dyrelu_row__ref(const struct dyrelu_sum *d, size_t row)
+void glip__dyrelu_row__ref(const struct dyrelu_sum *d, const float *const *source, float *out)
 {
 	size_t n = (size_t)d->channels;
 	for (size_t c = 0; c < n; c++) {
 		double x = (double)d->shift[c];
 		for (int s = 0; s < d->sources; s++)
-			x += (double)d->scale[s][c] * (double)d->source[s][row * n + c];
+			x += (double)d->scale[s][c] * (double)source[s][c];
 		double first = (double)d->a1[c] * x + (double)d->b1[c], second = (double)d->a2[c] * x + (double)d->b2[c];
-		d->out[row * n + c] = (float)(first < second ? second : first);
+		out[c] = (float)(first < second ? second : first);
 	}
 }

@@ -1,5 +1,9 @@
-/* Operators on maps [height, width, channels]: convolution by its index table, up-sampling. */
+/* Operators on maps [height, width, channels]: convolution by its index table, up-sampling, the sum of maps. */
+#include <assert.h>
+
 #include "ops/ops_internal.h"
+
+enum { GRAIN_FLOATS = 16384 };
 
 static int conv_size(int size, int kernel, int stride, int padding)
 {
@@ -60,7 +64,6 @@ struct upsample_task {
 	size_t h, w, channels, height, width;
 	float *y;
 	float scale_y, scale_x; /* input positions per output position */
-	struct worker_scratch scratch;
 };
 
 static enum glip_status check_maps(struct ops *ops, int h, int w, int channels, int height, int width)
@@ -111,46 +114,103 @@ enum glip_status glip__upsample_nearest_add(struct ops *ops, const float *x, int
 	return GLIP_OK;
 }
 
-static void lerp_rows(void *context, size_t begin, size_t end, int worker)
+/* Between which of `size` positions, and how far, position `at` of `count` lies; the outermost ones coincide. */
+struct between {
+	size_t low, high;
+	float part;
+};
+
+static struct between between(size_t at, size_t count, size_t size)
 {
-	const struct upsample_task *t = context;
-	size_t line = t->w * t->channels;
-	float *between = glip__worker_floats(&t->scratch, worker);
-	for (size_t row = begin; row < end; row++) {
-		float at = (float)row * t->scale_y;
-		size_t low = nearest(row, t->scale_y, t->h), high = low + 1 < t->h ? low + 1 : low;
-		t->kernels->lerp(t->x + low * line, t->x + high * line, at - (float)low, line, between);
-		float *y = t->y + row * t->width * t->channels;
-		for (size_t column = 0; column < t->width; column++, y += t->channels) {
-			at = (float)column * t->scale_x;
-			low = nearest(column, t->scale_x, t->w);
-			high = low + 1 < t->w ? low + 1 : low;
-			t->kernels->lerp(between + low * t->channels, between + high * t->channels, at - (float)low, t->channels,
-			                 y);
-		}
+	float scale = count > 1 ? (float)(size - 1) / (float)(count - 1) : 0;
+	size_t low = nearest(at, scale, size);
+	return (struct between){low, low + 1 < size ? low + 1 : low, (float)at * scale - (float)low};
+}
+
+/* weight[i] = what all `count` positions together take from position i of `size`. */
+static void add_parts(size_t count, size_t size, float *weight)
+{
+	for (size_t i = 0; i < size; i++)
+		weight[i] = 0;
+	for (size_t at = 0; at < count; at++) {
+		struct between b = between(at, count, size);
+		weight[b.low] += 1 - b.part;
+		weight[b.high] += b.part;
 	}
 }
 
-enum glip_status glip__upsample_bilinear(struct ops *ops, const float *x, int h, int w, int channels, float *y,
-                                         int height, int width)
+enum glip_status glip__upsampled_mean(struct ops *ops, const struct upsampled *u, int channels, float *mean)
 {
-	TRY(check_maps(ops, h, w, channels, height, width));
-	struct upsample_task t = {
-		.kernels = ops->kernels,
-		.x = x,
-		.y = y,
-		.h = (size_t)h,
-		.w = (size_t)w,
-		.channels = (size_t)channels,
-		.height = (size_t)height,
-		.width = (size_t)width,
-		.scale_y = height > 1 ? (float)(h - 1) / (float)(height - 1) : 0,
-		.scale_x = width > 1 ? (float)(w - 1) / (float)(width - 1) : 0,
-	};
+	size_t h = (size_t)u->h, w = (size_t)u->w, height = (size_t)u->height, width = (size_t)u->width;
+	TRY(check_maps(ops, u->h, u->w, channels, u->height, u->width));
 	struct arena_mark mark = glip__arena_mark(ops->arena);
-	enum glip_status status = glip__worker_scratch(ops, t.w * t.channels, &t.scratch);
-	if (status == GLIP_OK)
-		glip__pool_run(ops->pool, lerp_rows, &t, t.height, 1);
+	float *weight = glip__ops_floats(ops, h * w), *of_row = glip__ops_floats(ops, h);
+	float *of_column = glip__ops_floats(ops, w);
+	if (!weight || !of_row || !of_column)
+		return GLIP_ERR_NOMEM;
+	add_parts(height, h, of_row);
+	add_parts(width, w, of_column);
+	for (size_t i = 0; i < h * w; i++)
+		weight[i] = of_row[i / w] / (float)height * (of_column[i % w] / (float)width);
+	TRY(glip__gemm_over_rows(ops, (int64_t)(h * w), 1, channels, weight, 1, u->data, channels, mean));
 	glip__arena_release(ops->arena, mark);
-	return status;
+	return GLIP_OK;
+}
+
+struct dyrelu_task {
+	const struct kernels *kernels;
+	const struct dyrelu_sum *d;
+	struct worker_scratch scratch; /* a line of the map that is up-sampled, at the height of the row, and a position */
+};
+
+/* Position `row` of the up-sampled map, to out; line: that of its own row of positions, made at the first of them. */
+static void upsampled_position(const struct dyrelu_task *t, size_t row, float *line, float *out)
+{
+	const struct upsampled *u = t->d->upsampled;
+	size_t n = (size_t)t->d->channels, width = (size_t)u->width, w = (size_t)u->w;
+	struct between x = between(row % width, width, w);
+	if (row % width == 0) {
+		struct between y = between(row / width, (size_t)u->height, (size_t)u->h);
+		t->kernels->lerp(u->data + y.low * w * n, u->data + y.high * w * n, y.part, w * n, line);
+	}
+	t->kernels->lerp(line + x.low * n, line + x.high * n, x.part, n, out);
+}
+
+static void dyrelu_rows(void *context, size_t begin, size_t end, int worker)
+{
+	const struct dyrelu_task *t = context;
+	const struct dyrelu_sum *d = t->d;
+	size_t n = (size_t)d->channels;
+	int stored = d->upsampled ? d->sources - 1 : d->sources;
+	const float *source[3];
+	float *position = d->upsampled ? glip__worker_floats(&t->scratch, worker) : NULL;
+	for (size_t row = begin; row < end; row++) {
+		for (int s = 0; s < stored; s++)
+			source[s] = d->source[s] + row * n;
+		if (d->upsampled) {
+			upsampled_position(t, row, position + n, position);
+			source[stored] = position;
+		}
+		t->kernels->dyrelu_row(d, source, d->out + row * n);
+	}
+}
+
+enum glip_status glip__dyrelu_sum(struct ops *ops, const struct dyrelu_sum *d)
+{
+	const struct upsampled *u = d->upsampled;
+	TRY(glip__ops_begin(ops));
+	if (d->sources < 1 || d->sources > 3 || d->rows < 0 || d->channels < 0)
+		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "dynamic ReLU over %d sources of %lld x %lld", d->sources,
+		                  (long long)d->rows, (long long)d->channels);
+	struct dyrelu_task t = {.kernels = ops->kernels, .d = d};
+	size_t grain = GRAIN_FLOATS / (size_t)(d->channels + 1);
+	struct arena_mark mark = glip__arena_mark(ops->arena);
+	if (u) {
+		assert(d->rows == (int64_t)u->height * u->width);
+		TRY(glip__worker_scratch(ops, ((size_t)u->w + 1) * (size_t)d->channels, &t.scratch));
+		grain = (size_t)u->width;
+	}
+	glip__pool_run(ops->pool, dyrelu_rows, &t, (size_t)d->rows, grain ? grain : 1);
+	glip__arena_release(ops->arena, mark);
+	return GLIP_OK;
 }

@@ -10,7 +10,7 @@ struct sizes {
 };
 
 enum feature { DENSE, ROWS, TAPS, BLEND, FEATURES };
-enum { OPTIONS = 12 };
+enum { OPTIONS = 12, RUNS = 4 };
 
 /* Inputs uniform in +-1, k products summed in order: the partial sum at step p is about sqrt(p) / 3, each addition
  * rounds it by 2.4e-8, so the error is about 6e-9 k; ten times that, and a little for what comes after the sum. */
@@ -28,7 +28,50 @@ struct product_case {
 	int32_t *index, *c_index;
 	float *blend;
 	size_t a_count, b_count, c_count;
+	struct gemm_sums *sums; /* of all products that may have them */
+	size_t *first;          /* [RUNS + 1] */
+	double *first_sums;     /* of the first of several equal products [2 * RUNS, n] */
 };
+
+/* Over runs of several sizes, one of them empty. */
+static void make_sums(struct product_case *p)
+{
+	size_t m = (size_t)p->g.m, n = (size_t)p->g.n, ends[RUNS + 1] = {0, m / 5, m / 5, m / 2 + 1, m};
+	p->sums = malloc(sizeof *p->sums);
+	p->first = malloc(sizeof ends);
+	assert_true(p->sums && p->first);
+	for (int i = 0; i <= RUNS; i++)
+		p->first[i] = 7 + ends[i];
+	*p->sums = (struct gemm_sums){.runs = RUNS, .first = p->first, .sum = malloc(2 * RUNS * n * sizeof(double))};
+	assert_non_null(p->sums->sum);
+	p->sums->square = p->sums->sum + RUNS * n;
+	p->g.sums = p->sums;
+}
+
+/* The sums of the rows that C has now, and, where `same`, the bits of the time before. */
+static void check_sums(struct product_case *p, bool same)
+{
+	size_t n = (size_t)p->g.n, ldc = (size_t)(p->g.ldc ? p->g.ldc : p->g.n), bytes = 2 * RUNS * n * sizeof(double);
+	if (!p->sums)
+		return;
+	for (size_t i = 0; i < RUNS * n; i++) {
+		double sum = 0, square = 0;
+		for (size_t row = p->first[i / n]; row < p->first[i / n + 1]; row++) {
+			double v = (double)p->g.c[(row - p->first[0]) * ldc + i % n];
+			sum += v;
+			square += v * v;
+		}
+		/* Added in another order, in double. */
+		assert_true(fabs(p->sums->sum[i] - sum) <= 1e-10);
+		assert_true(fabs(p->sums->square[i] - square) <= 1e-12 * square);
+	}
+	if (p->first_sums && same)
+		assert_memory_equal(p->first_sums, p->sums->sum, bytes);
+	if (!p->first_sums)
+		p->first_sums = malloc(bytes);
+	assert_non_null(p->first_sums);
+	memcpy(p->first_sums, p->sums->sum, bytes);
+}
 
 static void make_left(struct product_case *p, enum feature feature)
 {
@@ -111,6 +154,8 @@ static struct product_case make_case(struct sizes size, enum feature feature, in
 		for (int64_t i = 0; i < g->m; i++)
 			p.c_index[i] = i == g->m / 2 ? -1 : (int32_t)(g->m + 1 - i);
 		g->c_index = p.c_index;
+	} else {
+		make_sums(&p);
 	}
 	return p;
 }
@@ -129,6 +174,11 @@ static void free_case(struct product_case *p)
 	free(p->index);
 	free(p->c_index);
 	free(p->blend);
+	if (p->sums)
+		free(p->sums->sum);
+	free(p->sums);
+	free(p->first);
+	free(p->first_sums);
 }
 
 static double left_value(const struct gemm *g, int64_t row, int64_t p)

@@ -4,9 +4,9 @@
 static struct arena arena;
 
 static const struct sizes sizes[] = {
-	{1, 1, 1},     {1, 17, 16},  {5, 15, 17},    {6, 16, 32},    {7, 33, 31},
-	{12, 32, 96},  {13, 65, 49}, {24, 27, 64},   {48, 35, 33},   {49, 49, 32},
-	{50, 31, 129}, {97, 12, 72}, {100, 288, 96}, {130, 27, 288}, {193, 64, 1024},
+	{1, 1, 1},      {1, 17, 16},    {5, 15, 17},     {6, 16, 32},   {7, 33, 31},   {12, 32, 96},
+	{13, 65, 49},   {24, 27, 64},   {48, 35, 33},    {49, 49, 32},  {50, 31, 129}, {97, 12, 72},
+	{100, 288, 96}, {130, 27, 288}, {193, 64, 1024}, {600, 70, 18},
 };
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
@@ -27,6 +27,7 @@ static void run_products(const struct kernels *k, enum glip_gemm provider)
 			if (glip__gemm(&ops, &p.g) != GLIP_OK)
 				fail_msg("%s", err.message);
 			assert_close("product", k->name, p.c, p.expected, p.c_count, sum_error((double)p.g.k), 1e-6);
+			check_sums(&p, provider == GLIP_GEMM_NATIVE);
 			if (first && provider == GLIP_GEMM_NATIVE)
 				assert_memory_equal(first, p.c, p.c_count * sizeof(float));
 			if (!first)
@@ -147,6 +148,16 @@ static void test_faults(void **state)
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_LIMIT);
 	g.m = 0;
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
+	size_t rows[2] = {0, 2};
+	double sums[6] = {1, 1, 1, 1, 1, 1};
+	const struct gemm_sums over = {.runs = 1, .first = rows, .sum = sums, .square = sums + 3};
+	g.sums = &over;
+	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_ARGUMENT);
+	rows[1] = 0;
+	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
+	for (int i = 0; i < 6; i++)
+		assert_true(sums[i] == 0);
+	assert_int_equal(arena.used, 0);
 	glip__pool_free(pool);
 }
 

@@ -10,7 +10,8 @@
 static struct arena arena;
 
 static const struct sizes sizes[] = {
-	{49, 1, 1}, {61, 33, 5}, {49, 49, 32}, {50, 31, 129}, {97, 12, 72}, {100, 288, 96}, {130, 27, 288}, {60, 40, 1024},
+	{49, 1, 1},     {61, 33, 5},    {49, 49, 32},   {50, 31, 129}, {97, 12, 72},
+	{100, 288, 96}, {130, 27, 288}, {60, 40, 1024}, {600, 70, 18},
 };
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
@@ -322,6 +323,7 @@ static void products(const struct narrow_kernels *narrow)
 				fail_msg("%s", err.message);
 			assert_close("narrow product", narrow->name, p.c, p.expected, p.c_count, sum_error((double)p.g.k) + flips,
 			             1e-6);
+			check_sums(&p, true);
 			if (first)
 				assert_memory_equal(first, p.c, p.c_count * sizeof(float));
 			else

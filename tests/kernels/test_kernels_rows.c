@@ -167,26 +167,23 @@ static void dyrelu(const struct kernels *k)
 		size_t n = sizes[s / 3];
 		float *v[15];
 		for (int i = 0; i < 15; i++)
-			v[i] = guarded_random(2 * n, 1);
+			v[i] = guarded_random(n, 1);
+		const float *const source[3] = {v[0], v[1], v[2]};
 		struct dyrelu_sum d = {
 			.sources = s % 3 + 1,
-			.source = {v[0], v[1], v[2]},
 			.scale = {v[3], v[4], v[5]},
 			.shift = v[6],
 			.a1 = v[7],
 			.b1 = v[8],
 			.a2 = v[9],
 			.b2 = v[10],
-			.rows = 2,
 			.channels = (int64_t)n,
-			.out = v[11],
 		};
-		k->dyrelu_row(&d, 1);
-		d.out = v[12];
-		glip__dyrelu_row__ref(&d, 1);
-		assert_close("dyrelu", k->name, v[11] + n, v[12] + n, n, 1e-6, 0);
+		k->dyrelu_row(&d, source, v[11]);
+		glip__dyrelu_row__ref(&d, source, v[12]);
+		assert_close("dyrelu", k->name, v[11], v[12], n, 1e-6, 0);
 		for (int i = 0; i < 15; i++)
-			free_guarded(v[i], 2 * n);
+			free_guarded(v[i], n);
 	}
 }
 

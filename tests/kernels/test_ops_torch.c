@@ -68,9 +68,24 @@ static void group_norm(const struct kernels *k)
 	struct ops ops = ops_for(k);
 	struct npy x = load("group.x"), w = load("group.w"), b = load("group.b");
 	int64_t n = x.shape[2], count = x.count / n;
+	float identity[64] = {0}, *y = guarded((size_t)x.count);
 	double sum[8], square[8];
+	const size_t first[2] = {0, (size_t)count};
+	const struct gemm_sums sums = {.runs = 1, .first = first, .sum = sum, .square = square};
 	assert_int_equal(n, 8);
-	assert_int_equal(glip__column_sums(&ops, x.data, count, n, sum, square), GLIP_OK);
+	for (int i = 0; i < 64; i += 9)
+		identity[i] = 1;
+	const struct gemm g = {
+		.m = count,
+		.n = n,
+		.k = n,
+		.a = {.data = x.data},
+		.b = {.data = identity, .rows = n, .cols = n},
+		.c = y,
+		.sums = &sums,
+	};
+	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
+	free_guarded(y, (size_t)x.count);
 	for (int c = 0; c < 8; c++) {
 		double total = 2 * (double)count, mean = (sum[c & ~1] + sum[c | 1]) / total;
 		double inverse = 1 / sqrt((square[c & ~1] + square[c | 1]) / total - mean * mean + 1e-5);
@@ -149,9 +164,38 @@ static void upsampling(const struct kernels *k)
 {
 	struct ops ops = ops_for(k);
 	struct npy x = load("conv.x");
-	float *y = guarded(17 * 15 * 6);
-	assert_int_equal(glip__upsample_bilinear(&ops, x.data, 9, 7, 6, y, 17, 14), GLIP_OK);
+	float *y = guarded(17 * 15 * 6), ones[6] = {1, 1, 1, 1, 1, 1}, zeros[6] = {0}, mean[6];
+	const struct upsampled u = {x.data, 9, 7, 17, 14};
+	struct dyrelu_sum sum = {
+		.sources = 1,
+		.upsampled = &u,
+		.scale = {ones},
+		.shift = zeros,
+		.a1 = ones,
+		.b1 = zeros,
+		.a2 = ones,
+		.b2 = zeros,
+		.rows = 17 * 14,
+		.channels = 6,
+		.out = y,
+	};
+	assert_int_equal(glip__dyrelu_sum(&ops, &sum), GLIP_OK);
 	expect(k, "up.bilinear", y, 2e-6);
+	assert_int_equal(glip__upsampled_mean(&ops, &u, 6, mean), GLIP_OK);
+	for (int c = 0; c < 6; c++) {
+		double total = 0;
+		for (int i = 0; i < 17 * 14; i++)
+			total += (double)y[i * 6 + c];
+		assert_true(fabs((double)mean[c] - total / (17 * 14)) <= 1e-6);
+	}
+	/* Beside a source in memory, half of it and half of this. */
+	float *same = guarded_copy(y, 17 * 14 * 6), half[6] = {0.5F, 0.5F, 0.5F, 0.5F, 0.5F, 0.5F};
+	sum.sources = 2;
+	sum.source[0] = same;
+	sum.scale[0] = sum.scale[1] = half;
+	assert_int_equal(glip__dyrelu_sum(&ops, &sum), GLIP_OK);
+	assert_memory_equal(y, same, 17 * 14 * 6 * sizeof(float));
+	free_guarded(same, 17 * 14 * 6);
 	for (int i = 0; i < 17 * 15 * 6; i++)
 		y[i] = 0;
 	assert_int_equal(glip__upsample_nearest_add(&ops, x.data, 9, 7, 6, y, 17, 15), GLIP_OK);
