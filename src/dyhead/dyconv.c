@@ -124,6 +124,7 @@ static enum glip_status sample_levels(struct pass *d)
 		.cols = d->m->channels,
 		.dtype = w->dtype,
 		.exact = w->exact,
+		.lasting = w->lasting,
 	};
 	TRY(glip__linear(d->ops, d->in[0].data, (int64_t)rows, by_tap, NULL, ACT_NONE, products));
 	struct taps_task t = {d, products};

@@ -19,7 +19,7 @@ struct ops {
 	 * NULL: float32. */
 	const struct narrow_kernels *narrow;
 	const struct narrow_kernels *narrow_scores; /* beside them, for attention to the text: 16 bits, or NULL */
-	struct panels *panels;  /* of the model, for its weights packed for narrow; NULL: packed for every product */
+	struct panels *panels;  /* of the model, for its weights packed; NULL: packed for every product */
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */
 	bool (*cancelled)(void *user);

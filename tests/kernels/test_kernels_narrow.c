@@ -382,7 +382,7 @@ static void test_exact(void **state)
 	struct pool *pool;
 	struct panels *panels;
 	assert_int_equal(glip__pool_create(1, &glip__default_allocator, &pool, NULL), GLIP_OK);
-	assert_int_equal(glip__panels_create(&glip__default_allocator, &panels, NULL), GLIP_OK);
+	assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &panels, NULL), GLIP_OK);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct product_case p = make_case(cases[i].sizes, DENSE, 0);
 		struct ops ops = {
@@ -429,7 +429,7 @@ static void test_kept(void **state)
 			.narrow = &glip__narrow_i8_ref,
 			.gemm = GLIP_GEMM_NATIVE,
 		};
-		assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
+		assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &ops.panels, &err), GLIP_OK);
 		struct product_case p =
 			make_case(round < 2 ? (struct sizes){61, 40, 72} : (struct sizes){12, 600, 512}, DENSE, 0);
 		struct product_case half = p;
@@ -490,7 +490,7 @@ static void test_given_up(void **state)
 	struct product_case p = make_case((struct sizes){61, 40, 72}, DENSE, 0);
 	p.g.b.lasting = true;
 	expect(&p, ops.narrow);
-	assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
+	assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &ops.panels, &err), GLIP_OK);
 	/* The operator begins, the pool leaves panels undone, and only then the operator asks again. */
 	glip__pool_set_stop(pool, gives_up, NULL);
 	ops.cancelled = gives_up_later;
