@@ -115,6 +115,7 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 
 static bool measure_shape(struct bench_report *r, struct ops *ops, const struct shape *s, int repeat, double peak)
 {
+	static const struct panels_limits all = {SIZE_MAX, SIZE_MAX};
 	struct operands o;
 	struct bench_samples own, blas = {0};
 	double work = 2e-9 * (double)s->m * (double)s->n * (double)s->k;
@@ -122,7 +123,7 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 
 	if (!make_operands(s, &o))
 		return false;
-	bool good = glip__panels_create(&glip__default_allocator, &ops->panels, ops->err) == GLIP_OK &&
+	bool good = glip__panels_create(&glip__default_allocator, &all, &ops->panels, ops->err) == GLIP_OK &&
 	            measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) &&
 	            (ops->narrow != NULL || measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas));
 	glip__panels_free(ops->panels);
@@ -155,7 +156,7 @@ static bool measure_shapes(struct bench_report *r, struct ops *ops, enum glip_co
 	static const struct {
 		const char *part, *title;
 	} tables[BENCH_COMPUTES] = {
-		[GLIP_COMPUTE_F32] = {"products", "float32 products, m n k (GFLOP/s)"},
+		[GLIP_COMPUTE_F32] = {"products", "float32 products, weights packed before (GFLOP/s)"},
 		[GLIP_COMPUTE_BF16] = {"products_bf16", "bf16 products, weights packed before (GFLOP/s)"},
 		[GLIP_COMPUTE_I8] = {"products_i8", "int8 products, weights packed before (GOP/s)"},
 		[GLIP_COMPUTE_I16] = {"products_i16", "int16 products, weights packed before (GOP/s)"},

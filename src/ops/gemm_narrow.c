@@ -157,8 +157,8 @@ enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, str
 	const struct narrow_kernels *narrow = glip__narrow_of(ops, p);
 	struct narrow_task task = task_of(ops->kernels, narrow, p);
 	TRY(pack(ops, &task));
-	*out = (struct packed){
-		.kernels = ops->kernels, .narrow = narrow, .panels = task.panels, .row_floats = task.left_ld};
+	*out =
+		(struct packed){.kernels = ops->kernels, .narrow = narrow, .panels = task.panels, .row_floats = task.left_ld};
 	return GLIP_OK;
 }
 

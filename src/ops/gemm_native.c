@@ -1,9 +1,9 @@
 /* Matrix products by the library's own kernels.
  *
- * B is packed once per call into column panels [k][nr]. A block of left rows is read in place where it is dense and
- * gathered into a worker's buffer otherwise; every panel is then multiplied with the whole block, so that the panel
- * comes from memory once per block and the block stays in the second-level cache. The runs of a sum over k depend
- * neither on blocks nor on threads, and so the bits of C do not. */
+ * B is packed into column panels [k][nr]: weights once for the model where its limits allow it, else once per call. A
+ * block of left rows is read in place where it is dense and gathered into a worker's buffer otherwise; every panel is
+ * then multiplied with the whole block, so that the panel comes from memory once per block and the block stays in the
+ * second-level cache. The runs of a sum over k depend neither on blocks nor on threads, and so the bits of C do not. */
 #include <assert.h>
 #include <stdalign.h>
 
@@ -133,15 +133,33 @@ enum glip_status glip__pack_native(struct ops *ops, const struct product *p, str
 {
 	size_t nr = (size_t)ops->kernels->nr, count = glip__ceil_div(p->n, nr), floats;
 	struct pack_task pack = {.kernels = ops->kernels, .p = p};
+	/* Rows along k are copied as they are, which costs little. */
+	struct panels *kept = p->g->b.lasting && !p->g->b_rows_are_k ? ops->panels : NULL;
+	const struct panels_key key = {p->g->b.data, p->n, p->k, p->ldb, ops->kernels};
 	if (!glip__mul_size(count * nr, p->k, &floats))
 		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
-	pack.panels = glip__ops_floats(ops, floats);
+	*out = (struct packed){.kernels = ops->kernels};
+	if (kept && (out->panels = glip__panels_find(kept, &key)) != NULL)
+		return GLIP_OK;
+	TRY(wide_scratch(ops, p, nr, &pack.wide));
+	pack.panels = kept ? glip__panels_alloc_floats(kept, p->m, floats) : NULL;
+	if (!pack.panels) {
+		kept = NULL;
+		pack.panels = glip__ops_floats(ops, floats);
+	}
 	if (!pack.panels)
 		return GLIP_ERR_NOMEM;
-	TRY(wide_scratch(ops, p, nr, &pack.wide));
 	glip__pool_run(ops->pool, pack_panels, &pack, count, 1);
-	*out = (struct packed){.kernels = ops->kernels, .panels = pack.panels};
-	return GLIP_OK;
+	out->panels = pack.panels;
+	if (!kept)
+		return GLIP_OK;
+	/* A pass that is given up leaves panels unpacked. */
+	enum glip_status status = glip__ops_begin(ops);
+	if (status == GLIP_OK)
+		out->panels = glip__panels_keep(kept, &key, pack.panels);
+	else
+		glip__panels_drop(kept, pack.panels);
+	return status;
 }
 
 void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,

@@ -18,7 +18,7 @@ struct ops {
 	/* What native products are made with where the right matrix allows any precision, and where it needs 16 bits; few
 	 * rows only where they are large and kept. NULL: float32. */
 	const struct narrow_kernels *narrow, *narrow_16;
-	struct panels *panels;  /* of the model, for its weights packed for narrow; NULL: packed for every product */
+	struct panels *panels;  /* of the model, for its weights packed; NULL: packed for every product */
 	struct glip_error *err; /* where faults of this pass are described; may be NULL */
 	/* Asked between ops: true stops the pass with GLIP_ERR_CANCELLED. NULL: never. */
 	bool (*cancelled)(void *user);

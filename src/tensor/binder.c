@@ -123,7 +123,11 @@ GLIP_PRINTF(5, 0)
 static struct matrix bind_matrix(struct binder *b, int64_t rows, int64_t cols, bool exact, const char *format,
                                  va_list args)
 {
-	struct matrix m = {.data = NULL, .rows = rows, .cols = cols, .dtype = DTYPE_F32, .precision = exact ? PRECISION_FLOAT : PRECISION_ANY};
+	struct matrix m = {.data = NULL,
+	                   .rows = rows,
+	                   .cols = cols,
+	                   .dtype = DTYPE_F32,
+	                   .precision = exact ? PRECISION_FLOAT : PRECISION_ANY};
 	const struct tensor *t;
 	char name[GGUF_NAME_SIZE], shape[96];
 

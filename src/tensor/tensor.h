@@ -29,7 +29,7 @@ struct matrix {
 	enum dtype dtype;   /* DTYPE_F32, DTYPE_BF16 or DTYPE_I8 */
 	const float *scale; /* [rows] of DTYPE_I8: what an element of the row counts; else NULL */
 	enum precision precision;
-	bool lasting;       /* of the model: unchanged as long as that lives, so what is made of it may be kept */
+	bool lasting; /* of the model: unchanged as long as that lives, so what is made of it may be kept */
 };
 
 /* Row `row` of the matrix as float32: out[cols]. Rows begin `ld` elements apart. */

@@ -24,6 +24,8 @@ enum { GUARD = 80 };
 /* Of struct ops, one per number of threads: the sizes of blocks follow it, the bits of a result do not. */
 static const size_t cache_sizes[3] = {0, 128 * 1024, 1024 * 1024};
 
+static const struct panels_limits no_limits = {SIZE_MAX, SIZE_MAX};
+
 static uint32_t random_state;
 
 static void seed_random(int argc, char **argv)

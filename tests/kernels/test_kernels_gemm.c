@@ -1,5 +1,6 @@
 /* Matrix products of every instruction set and of OpenBLAS against sums in double. */
 #include "product_case.h"
+#include "support/alloc_probe.h"
 
 static struct arena arena;
 
@@ -19,10 +20,21 @@ static void run_products(const struct kernels *k, enum glip_gemm provider)
 		struct product_case p = make_case(sizes[s / OPTIONS / FEATURES], s / OPTIONS % FEATURES, s % OPTIONS);
 		float *before = guarded_copy(p.c, p.c_count), *first = NULL;
 		struct glip_error err = {0};
+		struct panels *panels;
+		assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &panels, &err), GLIP_OK);
+		p.g.b.lasting = true;
 		expect(&p, NULL);
+		/* Packed for the product, packed to be kept, found. */
 		for (int t = 0; t < (provider == GLIP_GEMM_NATIVE ? 3 : 2); t++) {
 			struct ops ops = {
-				.kernels = k, .pool = pool[t], .arena = &arena, .gemm = provider, .cache = cache_sizes[t], .err = &err};
+				.kernels = k,
+				.pool = pool[t],
+				.arena = &arena,
+				.gemm = provider,
+				.cache = cache_sizes[t],
+				.panels = t > 0 ? panels : NULL,
+				.err = &err,
+			};
 			memcpy(p.c, before, p.c_count * sizeof(float));
 			if (glip__gemm(&ops, &p.g) != GLIP_OK)
 				fail_msg("%s", err.message);
@@ -34,6 +46,7 @@ static void run_products(const struct kernels *k, enum glip_gemm provider)
 				first = guarded_copy(p.c, p.c_count);
 		}
 		assert_int_equal(arena.used, 0);
+		glip__panels_free(panels);
 		free_guarded(first, p.c_count);
 		free_guarded(before, p.c_count);
 		free_case(&p);
@@ -104,6 +117,154 @@ static void test_over_rows(void **state)
 	for_each_set(over_rows);
 }
 
+/* ---- Kept panels ------------------------------------------------------------------------------------------------- */
+
+/* Two weights, and room for the panels of one. */
+struct kept_case {
+	struct alloc_probe probe;
+	struct pool *pool;
+	struct ops ops;
+	struct glip_error err;
+	struct product_case a, b;
+	size_t floats;
+};
+
+static void make_panels(struct kept_case *c, size_t bytes, size_t rows)
+{
+	const struct panels_limits limits = {bytes, rows};
+	glip__panels_free(c->ops.panels);
+	assert_int_equal(glip__panels_create(&c->probe.allocator, &limits, &c->ops.panels, &c->err), GLIP_OK);
+}
+
+static void make_kept(struct kept_case *c, const struct kernels *k)
+{
+	*c = (struct kept_case){.a = make_case((struct sizes){61, 40, 72}, DENSE, 0)};
+	c->b = make_case((struct sizes){61, 40, 72}, DENSE, 0);
+	c->a.g.b.lasting = c->b.g.b.lasting = true;
+	c->a.g.sums = c->b.g.sums = NULL;
+	c->floats = (size_t)((40 + k->nr - 1) / k->nr * k->nr * 72);
+	alloc_probe_init(&c->probe);
+	assert_int_equal(glip__pool_create(2, &glip__default_allocator, &c->pool, &c->err), GLIP_OK);
+	c->ops = (struct ops){
+		.kernels = k, .pool = c->pool, .arena = &arena, .gemm = GLIP_GEMM_NATIVE, .cache = 0, .err = &c->err};
+	make_panels(c, c->floats * sizeof(float), 61);
+}
+
+static void free_kept(struct kept_case *c)
+{
+	glip__panels_free(c->ops.panels);
+	assert_int_equal(c->probe.live, 0);
+	assert_int_equal(arena.used, 0);
+	glip__pool_free(c->pool);
+	free_case(&c->a);
+	free_case(&c->b);
+}
+
+/* Whether a product no longer reads its weights: the second of two is the same although they are zeros by then. */
+static bool keeps(struct kept_case *c, struct product_case *p)
+{
+	float *weights = guarded_copy(p->b, p->b_count), *first = NULL;
+	bool same = true;
+	for (int i = 0; i < 2; i++) {
+		if (glip__gemm(&c->ops, &p->g) != GLIP_OK)
+			fail_msg("%s", c->err.message);
+		if (first)
+			same = memcmp(first, p->c, p->c_count * sizeof *first) == 0;
+		else
+			first = guarded_copy(p->c, p->c_count);
+		memset(p->b, 0, p->b_count * sizeof *p->b);
+	}
+	memcpy(p->b, weights, p->b_count * sizeof *p->b);
+	free_guarded(first, p->c_count);
+	free_guarded(weights, p->b_count);
+	return same;
+}
+
+static void kept_panels(const struct kernels *k)
+{
+	struct kept_case c;
+	make_kept(&c, k);
+	c.a.g.b.lasting = false;
+	assert_false(keeps(&c, &c.a));
+	c.a.g.b.lasting = true;
+	assert_true(keeps(&c, &c.a));
+	/* Nothing is left for others: another weight, a part of the same, other kernels. */
+	assert_false(keeps(&c, &c.b));
+	c.a.g.n = c.a.g.b.rows = 39;
+	assert_false(keeps(&c, &c.a));
+	c.a.g.n = c.a.g.b.rows = 40;
+	const struct kernels copy = *k;
+	c.ops.kernels = &copy;
+	assert_false(keeps(&c, &c.a));
+	c.ops.kernels = k;
+	assert_true(keeps(&c, &c.a));
+	/* Two rows too many to keep the weights, but not to use what is kept. */
+	make_panels(&c, SIZE_MAX, 59);
+	assert_false(keeps(&c, &c.a));
+	c.a.g.m = 59;
+	assert_true(keeps(&c, &c.a));
+	c.a.g.m = 61;
+	assert_true(keeps(&c, &c.a));
+	free_kept(&c);
+}
+
+static void test_kept(void **state)
+{
+	(void)state;
+	for_each_set(kept_panels);
+}
+
+static bool gives_up(void *user)
+{
+	(void)user;
+	return true;
+}
+
+/* False once, then true. */
+static bool gives_up_later(void *user)
+{
+	bool *asked = user, answer = *asked;
+	*asked = true;
+	return answer;
+}
+
+/* Panels that come to nothing take nothing of the limit, and without memory for them a product packs for itself. */
+static void test_not_kept(void **state)
+{
+	(void)state;
+	struct kept_case c;
+	bool asked = false;
+	make_kept(&c, glip__kernels(glip__cpu_flags()));
+	expect(&c.a, NULL);
+	alloc_probe_arm(&c.probe, 1, 1);
+	assert_false(keeps(&c, &c.a));
+	assert_int_equal(c.probe.calls, 2);
+	alloc_probe_arm(&c.probe, 0, 0);
+	/* The operator begins, the pool leaves panels undone, and only then the operator asks again. */
+	glip__pool_set_stop(c.pool, gives_up, NULL);
+	c.ops.cancelled = gives_up_later;
+	c.ops.cancel_user = &asked;
+	assert_int_equal(glip__gemm(&c.ops, &c.a.g), GLIP_ERR_CANCELLED);
+	glip__pool_set_stop(c.pool, NULL, NULL);
+	c.ops.cancelled = NULL;
+	assert_true(keeps(&c, &c.a));
+	assert_close("after", "native", c.a.c, c.a.expected, c.a.c_count, sum_error(72), 1e-6);
+
+	/* Of two sessions that pack the same, the second uses what the first kept. */
+	const struct panels_key key = {c.b.b, 40, 72, 72, c.ops.kernels};
+	make_panels(&c, 2 * c.floats * sizeof(float), 61);
+	float *first = glip__panels_alloc_floats(c.ops.panels, 61, c.floats);
+	float *second = glip__panels_alloc_floats(c.ops.panels, 61, c.floats);
+	assert_non_null(first);
+	assert_non_null(second);
+	assert_null(glip__panels_alloc_floats(c.ops.panels, 61, 1));
+	assert_ptr_equal(glip__panels_keep(c.ops.panels, &key, first), first);
+	assert_ptr_equal(glip__panels_keep(c.ops.panels, &key, second), first);
+	assert_ptr_equal(glip__panels_find(c.ops.panels, &key), first);
+	assert_true(keeps(&c, &c.a));
+	free_kept(&c);
+}
+
 static void gelu(const struct kernels *k)
 {
 	struct finish f = {ACT_GELU, NULL};
@@ -164,8 +325,9 @@ static void test_faults(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_native), cmocka_unit_test(test_blas),   cmocka_unit_test(test_over_rows),
-		cmocka_unit_test(test_gelu),   cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_native), cmocka_unit_test(test_blas),     cmocka_unit_test(test_over_rows),
+		cmocka_unit_test(test_kept),   cmocka_unit_test(test_not_kept), cmocka_unit_test(test_gelu),
+		cmocka_unit_test(test_faults),
 	};
 	seed_random(argc, argv);
 	glip__arena_init(&arena, &glip__default_allocator);

@@ -403,7 +403,7 @@ static void test_precision(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct product_case p = make_case(cases[i].sizes, DENSE, 0);
 		struct panels *panels;
-		assert_int_equal(glip__panels_create(&glip__default_allocator, &panels, NULL), GLIP_OK);
+		assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &panels, NULL), GLIP_OK);
 		struct ops ops = {
 			.kernels = glip__kernels(glip__cpu_flags()),
 			.pool = pool,
@@ -458,7 +458,7 @@ static void test_kept(void **state)
 			.narrow = narrow,
 			.gemm = GLIP_GEMM_NATIVE,
 		};
-		assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
+		assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &ops.panels, &err), GLIP_OK);
 		struct product_case p =
 			make_case(round % 4 < 2 ? (struct sizes){61, 40, 72} : (struct sizes){12, 600, 512}, DENSE, 0);
 		struct product_case half = p;
@@ -519,7 +519,7 @@ static void test_given_up(void **state)
 	struct product_case p = make_case((struct sizes){61, 40, 72}, DENSE, 0);
 	p.g.b.lasting = true;
 	expect(&p, ops.narrow);
-	assert_int_equal(glip__panels_create(&glip__default_allocator, &ops.panels, &err), GLIP_OK);
+	assert_int_equal(glip__panels_create(&glip__default_allocator, &no_limits, &ops.panels, &err), GLIP_OK);
 	/* The operator begins, the pool leaves panels undone, and only then the operator asks again. */
 	glip__pool_set_stop(pool, gives_up, NULL);
 	ops.cancelled = gives_up_later;

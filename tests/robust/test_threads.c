@@ -155,8 +155,9 @@ static void test_many_callers(void **state)
 /* The first passes on a model pack its weights, each caller at the same time as the others. */
 static void test_packing_at_once(void **state)
 {
-	enum { KINDS = 3 };
-	static const enum glip_compute computes[KINDS] = {GLIP_COMPUTE_BF16, GLIP_COMPUTE_I8, GLIP_COMPUTE_I16};
+	enum { KINDS = 4 };
+	static const enum glip_compute computes[KINDS] = {GLIP_COMPUTE_F32, GLIP_COMPUTE_BF16, GLIP_COMPUTE_I8,
+	                                                  GLIP_COMPUTE_I16};
 	const struct world *w = *state;
 	struct world expected[KINDS];
 	struct glip_model *fresh;
