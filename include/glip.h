@@ -259,8 +259,8 @@ GLIP_API void glip_image_options_init(struct glip_image_options *options);
  * byte. JPEG is decoded by libjpeg-turbo, to the pixels that Pillow gives, unless the library was built without it
  * (glip_build_info). Pixels stay as stored: an EXIF orientation is not applied, as in the original, so that boxes fit
  * the file. The size is checked before anything is decoded. Errors: IO, IMAGE (not an image, damaged, truncated),
- * UNSUPPORTED (CMYK JPEG and the like), LIMIT (too large, a JPEG of more than 100 scans), NOMEM; `name` stands in
- * messages. */
+ * UNSUPPORTED (CMYK JPEG and the like), LIMIT (too large; a JPEG of more than 65500 pixels in width or height, or of
+ * more than 100 scans), NOMEM; `name` stands in messages. */
 GLIP_API enum glip_status glip_image_load(const char *path, const struct glip_image_options *options,
                                           struct glip_image *out, struct glip_error *err);
 GLIP_API enum glip_status glip_image_decode(const void *data, size_t size, const char *name,

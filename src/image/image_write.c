@@ -7,7 +7,7 @@
 #include "image/stb_encode.h"
 #include "image/codec_heap.h"
 
-enum { JPEG_QUALITY = 92, JPEG_MAX_SIDE = 65535, SINK_BYTES = 4096 };
+enum { JPEG_QUALITY = 92, JPEG_MAX_SIDE = 65500, SINK_BYTES = 4096 };
 
 static int ends_with(const char *path, const char *ending)
 {

@@ -5,8 +5,10 @@
 
 #include "image/image_format.h"
 
-/* Progressive files have about ten; more than 100 are bent on the time they cost. */
-enum { MAX_SCANS = 100 };
+enum {
+	MAX_SCANS = 100, /* progressive files have about ten; more than these are bent on the time they cost */
+	MAX_SIDE = 65500 /* libjpeg's; the same whoever decodes */
+};
 
 struct jpeg_walk {
 	const struct image_bytes *file;
@@ -52,6 +54,10 @@ static enum glip_status frame(struct jpeg_walk *w, uint8_t marker, const uint8_t
 		return glip__image_unsupported(w->file, "a JPEG of this number of channels", "convert it to RGB", w->err);
 	if (w->out->width == 0 || w->out->height == 0)
 		return damaged(w, "its width or height is 0");
+	if (w->out->width > MAX_SIDE || w->out->height > MAX_SIDE)
+		return glip__fail(w->err, GLIP_ERR_LIMIT,
+		                  "%s: a JPEG of more than %d pixels in width or height; save it as PNG", w->file->name,
+		                  MAX_SIDE);
 	return GLIP_OK;
 }
 

@@ -197,6 +197,26 @@ static void test_scans(void **state)
 	free(b.data);
 }
 
+/* The most pixels a side: what is larger is no damage. */
+static void test_sides(void **state)
+{
+	(void)state;
+	struct bytes b = read_kind("420");
+	size_t frame = find_marker(b, 0xc0, 0);
+	for (int side = 65500; side <= 65501; side++) {
+		for (size_t at = frame + 5; at <= frame + 7; at += 2) {
+			const char size[2] = {(char)(side >> 8), (char)(side & 0xff)};
+			struct bytes large = bytes_splice(b, at, at + 2, size, 2);
+			struct glip_error err = {GLIP_OK, ""};
+			enum glip_status status = decode(large, 1u << 30, &err);
+			assert_int_equal(status == GLIP_ERR_LIMIT, side > 65500);
+			assert_int_equal(strstr(err.message, "a JPEG of more than 65500 pixels") != NULL, side > 65500);
+			free(large.data);
+		}
+	}
+	free(b.data);
+}
+
 /* The decoder's memory is the allocator's, and the limit holds for all of it. */
 static void test_memory(void **state)
 {
@@ -271,9 +291,9 @@ static void test_other_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pixels),        cmocka_unit_test(test_truncated),  cmocka_unit_test(test_flipped_bits),
-		cmocka_unit_test(test_damaged_data),  cmocka_unit_test(test_scans),      cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_other_size),
+		cmocka_unit_test(test_pixels),       cmocka_unit_test(test_truncated),     cmocka_unit_test(test_flipped_bits),
+		cmocka_unit_test(test_damaged_data), cmocka_unit_test(test_scans),         cmocka_unit_test(test_sides),
+		cmocka_unit_test(test_memory),       cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_other_size),
 	};
 	int failed = cmocka_run_group_tests_name("JPEG decode", tests, NULL, NULL);
 	return failed + (turbo_memory_tests ? turbo_memory_tests() : 0);
