@@ -1,6 +1,6 @@
 /* 8-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR and LEFT_WORDS (ops/narrow_impl.h).
- * Where LEFT_WORDS is 1: with LEFT_LOW, the least left byte; where it is 2: after right_values() and store_left(), which
- * stores the first n of 16 whole numbers, held from -zero to 255 - zero, as whole groups. */
+ * Where LEFT_WORDS is 1: with LEFT_LOW, the least left byte; where it is 2: after right_values() and store_left(),
+ * which stores the first n of 16 whole numbers, held from -zero to 255 - zero, as whole groups. */
 enum { GROUP = 4, STRETCH_GROUPS = NARROW_MAX_K / GROUP };
 
 /* sum (q - zero) r = sum q r - zero * sum r */

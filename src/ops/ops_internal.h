@@ -56,8 +56,8 @@ static inline bool glip__is_dense(const struct product *p)
 
 /* Checks a product and fills its sizes in. */
 enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct product *p);
-/* The narrow kernels that the own product is made with, of few rows only where it also reads kept panels; NULL: float32.
- */
+/* The narrow kernels that the own product is made with, of few rows only where it also reads kept panels; NULL:
+ * float32. */
 static inline const struct narrow_kernels *glip__narrow_of(const struct ops *ops, const struct product *p)
 {
 	const struct narrow_kernels *kernels[] = {
