@@ -8,7 +8,7 @@
 #include "base/utf8.h"
 #include "zip.h"
 
-enum { PIECE = 1 << 20 }; /* bytes read at a time */
+enum { PIECE = 1 << 20 }; /* bytes read at a time, at most */
 
 enum glip_status checkpoint_open(const char *path, const struct glip_allocator *allocator, struct checkpoint *out,
                                  struct glip_error *err)
@@ -168,12 +168,13 @@ static enum glip_status read_contiguous(const struct checkpoint *c, const struct
 {
 	size_t size = element_size(t->element), step = PIECE / size;
 	uint64_t offset = t->storage_offset + t->first * size;
-	uint8_t *piece = glip__malloc(c->allocator, PIECE, 1);
+	size_t room = (uint64_t)t->count < step ? (size_t)t->count * size : PIECE;
+	uint8_t *piece = glip__malloc(c->allocator, room, 1);
 	enum glip_status status = GLIP_OK;
 	uint32_t crc = 0;
 
 	if (piece == NULL)
-		return glip__fail_nomem(err, "a piece of the checkpoint", PIECE);
+		return glip__fail_nomem(err, "a piece of the checkpoint", room);
 	for (uint64_t done = 0; done < (uint64_t)t->count; done += step) {
 		size_t n = (uint64_t)t->count - done < step ? (size_t)((uint64_t)t->count - done) : step;
 		TRY_OUT(byte_source_read(&c->source, offset + done * size, piece, n * size, err));
