@@ -130,13 +130,13 @@ int fuzz_phrases(const uint8_t *data, size_t size)
 
 int fuzz_ground(const uint8_t *data, size_t size)
 {
-	struct glip_model *model = fuzz_tiny_model();
-
 	if (size < 5)
 		return 0;
+	struct glip_model *model = fuzz_tiny_model();
 	unsigned choices = data[0] | (unsigned)data[1] << 8 | (unsigned)data[2] << 16;
 	char *text = fuzz_text(data + 5, size - 5);
 	fuzz_ground_text(model, text, choices, 1 + data[3] % 64, 1 + data[4] % 64);
+	glip_model_free(model);
 	glip__free(&fuzz_allocator, text);
 	fuzz_check_freed();
 	return 0;

@@ -44,7 +44,7 @@ void fuzz_check_status(enum glip_status status, const struct glip_error *err);
 const char *fuzz_file(const uint8_t *data, size_t size);
 /* A terminated copy from the allocator. */
 char *fuzz_text(const uint8_t *data, size_t size);
-/* A very small model, loaded once and never freed. */
+/* A very small model, for the caller to free: what it keeps is memory of the input that made it. */
 struct glip_model *fuzz_tiny_model(void);
 /* Grounds a small picture of this size with a prompt from the text. */
 void fuzz_ground_text(struct glip_model *model, const char *text, unsigned choices, int width, int height);
