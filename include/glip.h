@@ -179,8 +179,9 @@ enum glip_gemm { GLIP_GEMM_AUTO = 0, GLIP_GEMM_NATIVE = 1, GLIP_GEMM_BLAS = 2 };
 
 /* The numbers that large matrix products of a pass are made with. Sums are float32 or int32, everything else is float32
  * throughout: norms, softmax, attention, activations, and the layers that the network ends in; but beside any of the
- * narrower numbers the fusion's attention is made of 16-bit integers, where the machine has I16. Weights are converted
- * at their first use, whatever the file holds, and kept with the model in that form, once for each kind in use. */
+ * narrower numbers the fusion's attention and the offsets of the deformable convolutions are made of 16-bit integers,
+ * where the machine has I16. Weights are converted at their first use, whatever the file holds, and kept with the model
+ * in that form, once for each kind in use; for F32, only those of products of few rows, and no more than 112 MiB. */
 enum glip_compute {
 	GLIP_COMPUTE_AUTO = 0, /* F32 */
 	GLIP_COMPUTE_F32 = 1,
