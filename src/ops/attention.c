@@ -21,16 +21,14 @@ static void attend_rows(const struct attend *t, float *scratch, size_t group, si
 	for (size_t j = 0; j < tokens; j += nr)
 		kernels->gemm_tile(dim, q, ld, scratch + j * dim, NULL, 0, scores + j, t->ld_scores, rows,
 		                   (int)glip__min_size(nr, tokens - j));
-	for (size_t i = row; i < row + (size_t)rows; i++) {
-		struct score_row s = {.scale = a->scale, .clamp = a->clamp};
-		if (a->bias)
-			s.bias = a->bias + (head * tokens + i) * tokens;
-		if (a->region) {
-			s.region = a->region + first;
-			s.own_region = a->region[first + i];
-		}
-		kernels->score_softmax(&s, scores + (i - row) * t->ld_scores, tokens);
+	struct scores s = {.scale = a->scale, .clamp = a->clamp, .bias_ld = tokens};
+	if (a->bias)
+		s.bias = a->bias + (head * tokens + row) * tokens;
+	if (a->region) {
+		s.region = a->region + first;
+		s.own_region = a->region + first + row;
 	}
+	kernels->softmax(&s, scores, t->ld_scores, (size_t)rows, tokens);
 	float *out = a->out + (first + row) * (size_t)a->ld_out + head * dim;
 	for (size_t j = 0; j < dim; j += nr)
 		kernels->gemm_tile(tokens, scores, t->ld_scores, scratch + t->value_panels + j * tokens, NULL, 0, out + j,

@@ -130,6 +130,7 @@ static void attend_block(const struct cross_task *t, const struct cross_scratch 
 	const struct cross_attention *a = t->a;
 	const struct kernels *kernels = t->kernels;
 	size_t c = t->c, tokens = (size_t)a->tokens;
+	const struct scores plain = {.scale = 1};
 	float *x = a->visual + row * c;
 	for (size_t r = 0; r < rows; r++)
 		kernels->layer_norm(x + r * c, c, a->norm_weight, a->norm_bias, a->norm_eps, x + r * c);
@@ -140,8 +141,7 @@ static void attend_block(const struct cross_task *t, const struct cross_scratch 
 		multiply(&g->keys, &g->scores_product, x, rows, s->scores, NULL, s->narrowed);
 		kernels->clamp(s->scores, rows * g->width, -a->clamp, a->clamp);
 		gather_text(t, s, piece, g->first, g->width, rows, begins);
-		for (size_t at = 0; at < rows * g->width; at += tokens)
-			kernels->softmax(s->scores + at, tokens);
+		kernels->softmax(&plain, s->scores, tokens, rows * g->width / tokens, tokens);
 		multiply(&g->outputs, &g->out_product, s->scores, rows, s->out, i > 0 ? s->out : NULL, s->narrowed);
 	}
 	struct finish f = {.act = ACT_NONE, .scale = a->scale};

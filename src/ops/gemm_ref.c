@@ -125,7 +125,6 @@ const struct kernels glip__kernels_ref = {
 	.finish = glip__finish__ref,
 	.layer_norm = glip__layer_norm__ref,
 	.softmax = glip__softmax__ref,
-	.score_softmax = glip__score_softmax__ref,
 	.column_max = glip__column_max__ref,
 	.column_exp = glip__column_exp__ref,
 	.column_scale = glip__column_scale__ref,

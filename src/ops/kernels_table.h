@@ -21,13 +21,14 @@ struct finish {
 	const float *scale; /* [cols] or NULL */
 };
 
-/* The scores of one query row, before the softmax. */
-struct score_row {
-	float scale;
-	float clamp;           /* 0: not */
-	const float *bias;     /* [n] or NULL */
-	const uint8_t *region; /* [n] or NULL */
-	uint8_t own_region;
+/* Rows of scores before their softmax: clamp(scale * x) + bias, and -100 where a row's region is not the column's. */
+struct scores {
+	float scale;       /* above 0 */
+	float clamp;       /* 0: not */
+	const float *bias; /* [rows, n] or NULL */
+	size_t bias_ld;
+	const uint8_t *region;     /* [n] of the columns, or NULL */
+	const uint8_t *own_region; /* [rows] */
 };
 
 struct kernels {
@@ -65,10 +66,8 @@ struct kernels {
 
 	/* torch layer_norm of one row; y may be x. */
 	void (*layer_norm)(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y);
-	/* torch softmax of one row, in place. */
-	void (*softmax)(float *x, size_t n);
-	/* x = softmax(clamp(scale * x) + bias, -100 where region differs), in place. */
-	void (*score_softmax)(const struct score_row *s, float *x, size_t n);
+	/* torch softmax of `rows` rows of n scores, x [rows, ldx], in place. */
+	void (*softmax)(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n);
 	/* top[j] = max(top[j], x[r, j]) over the rows. */
 	void (*column_max)(const float *x, size_t rows, size_t n, float *top);
 	/* x[r, j] = exp(x[r, j] - top[j]), and sum[j] += its rows in order; top[j] is no less than any x[r, j]. */

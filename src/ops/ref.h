@@ -18,8 +18,7 @@ void glip__finish__ref(const struct finish *f, float *in, size_t ld_in, int rows
                        const float *const *residual, float *const *out);
 
 void glip__layer_norm__ref(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y);
-void glip__softmax__ref(float *x, size_t n);
-void glip__score_softmax__ref(const struct score_row *s, float *x, size_t n);
+void glip__softmax__ref(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n);
 void glip__column_max__ref(const float *x, size_t rows, size_t n, float *top);
 void glip__column_exp__ref(float *x, size_t rows, size_t n, const float *top, double *sum);
 void glip__column_scale__ref(float *x, size_t rows, size_t n, const float *factor);

@@ -37,10 +37,99 @@ INLINE vec load_fill(const float *p, size_t lanes, float fill)
 	return lanes >= V ? v_load(p) : v_load_fill(p, lanes, fill);
 }
 
-/* x = exp(x - top) / sum, for a top that is no less than any of x */
-INLINE void exp_and_scale(float *x, size_t n, vec top)
+/* The scores' values before their softmax, V of them; whether there is a clamp, a bias and a region are constants. */
+INLINE vec score(const struct scores *s, bool clamps, bool biased, bool regions, size_t row, size_t at, size_t lanes,
+                 vec x)
 {
-	vec sum = v_zero();
+	x = v_mul(x, v_set1(s->scale));
+	if (clamps)
+		x = v_min(v_set1(s->clamp), v_max(v_set1(-s->clamp), x));
+	if (biased)
+		x = v_add(x, load_part(s->bias + row * s->bias_ld + at, lanes));
+	if (regions)
+		x = v_add(x, v_unless_equal(s->region + at, lanes, s->own_region[row], -100));
+	return x;
+}
+
+/* So many whole vectors of scores, `rows` rows of `vecs` vectors each, the last of `last` lanes; -infinity past the end. */
+INLINE void load_scores(int rows, int vecs, const float *x, size_t ldx, size_t last, vec *e)
+{
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		UNROLL
+		for (int v = 0; v < vecs; v++)
+			e[i * vecs + v] = load_fill(x + (size_t)i * ldx + (size_t)v * V, v == vecs - 1 ? last : V, -INFINITY);
+	}
+}
+
+/* Rows [row, row + rows), loaded by load_scores. */
+INLINE void softmax_in_registers(int rows, int vecs, const struct scores *s, bool biased, bool regions, float *x,
+                                 size_t ldx, size_t row, size_t last, vec *e)
+{
+	vec top[TOGETHER];
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		UNROLL
+		for (int v = 0; v < vecs; v++) {
+			vec *value = &e[i * vecs + v];
+			*value = score(s, false, biased, regions, row + (size_t)i, (size_t)v * V, v == vecs - 1 ? last : V, *value);
+			top[i] = v == 0 ? *value : v_max(top[i], *value);
+		}
+	}
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		top[i] = v_set1(v_top(top[i]));
+		UNROLL
+		for (int v = 0; v < vecs; v++)
+			e[i * vecs + v] = v_sub(e[i * vecs + v], top[i]);
+	}
+	v_exp_down(rows * vecs, e);
+	UNROLL
+	for (int i = 0; i < rows; i++) {
+		vec sum = e[i * vecs];
+		UNROLL
+		for (int v = 1; v < vecs; v++)
+			sum = v_add(sum, e[i * vecs + v]);
+		vec factor = v_set1(1 / v_sum(sum));
+		UNROLL
+		for (int v = 0; v < vecs; v++)
+			store_part(x + (row + (size_t)i) * ldx + (size_t)v * V, v_mul(e[i * vecs + v], factor),
+			           v == vecs - 1 ? last : V);
+	}
+}
+
+/* Rows of `vecs` vectors, so few that those of `together` rows stay in registers; both are constants. Rows are loaded
+ * before the ones ahead of them are stored: a load that touches what a masked store left out would wait for it. */
+INLINE void short_rows(int together, int vecs, const struct scores *s, bool biased, bool regions, float *x, size_t ldx,
+                       size_t rows, size_t n)
+{
+	size_t step = (size_t)together, row = 0, last = n - (size_t)(vecs - 1) * V;
+	vec e[TOGETHER], next[TOGETHER];
+	if (rows >= step)
+		load_scores(together, vecs, x, ldx, last, next);
+	for (; row + step <= rows; row += step) {
+		UNROLL
+		for (int i = 0; i < together * vecs; i++)
+			e[i] = next[i];
+		load_scores(together, vecs, x + (row + 2 * step <= rows ? row + step : row) * ldx, ldx, last, next);
+		softmax_in_registers(together, vecs, s, biased, regions, x, ldx, row, last, e);
+	}
+	for (; row < rows; row++) {
+		load_scores(1, vecs, x + row * ldx, ldx, last, e);
+		softmax_in_registers(1, vecs, s, biased, regions, x, ldx, row, last, e);
+	}
+}
+
+/* A row of any length. */
+INLINE void softmax_row(const struct scores *s, bool clamps, bool biased, bool regions, float *x, size_t row, size_t n)
+{
+	vec top = v_set1(-INFINITY), sum = v_zero();
+	BY_VECTORS(n, 1, {
+		vec v = score(s, clamps, biased, regions, row, at, lanes, load_part(x + at, lanes));
+		store_part(x + at, v, lanes);
+		top = v_max(top, lanes >= V ? v : load_fill(x + at, lanes, -INFINITY));
+	});
+	top = v_set1(v_top(top));
 	BY_VECTORS(n, TOGETHER, {
 		vec e[TOGETHER];
 		UNROLL
@@ -57,52 +146,32 @@ INLINE void exp_and_scale(float *x, size_t n, vec top)
 	BY_VECTORS(n, 1, store_part(x + at, v_mul(load_part(x + at, lanes), factor), lanes));
 }
 
-static void softmax(float *x, size_t n)
+INLINE void softmax_of(const struct scores *s, bool biased, bool regions, float *x, size_t ldx, size_t rows, size_t n)
 {
-	vec top = v_set1(x[0]);
-	BY_VECTORS(n, 1, top = v_max(top, load_fill(x + at, lanes, x[0])));
-	exp_and_scale(x, n, v_set1(v_top(top)));
-}
-
-/* V scores; whether there is a clamp, a bias and a region are constants. Lanes past the end become 0: clamp and scale
- * keep that, so they are set aside before the maximum. */
-INLINE vec score(const struct score_row *s, bool clamps, bool biased, bool regions, size_t at, size_t lanes, vec x)
-{
-	x = v_mul(x, v_set1(s->scale));
-	if (clamps)
-		x = v_min(v_set1(s->clamp), v_max(v_set1(-s->clamp), x));
-	if (biased)
-		x = v_add(x, load_part(s->bias + at, lanes));
-	if (regions) {
-		uint8_t part[V] = {0};
-		const uint8_t *region = s->region + at;
-		if (lanes < V)
-			region = memcpy(part, region, lanes);
-		x = v_add(x, v_unless_equal(region, s->own_region, -100));
+	switch ((n + V - 1) / V) {
+	case 1: short_rows(4, 1, s, biased, regions, x, ldx, rows, n); break;
+	case 2: short_rows(2, 2, s, biased, regions, x, ldx, rows, n); break;
+	case 3: short_rows(1, 3, s, biased, regions, x, ldx, rows, n); break;
+	case 4: short_rows(1, 4, s, biased, regions, x, ldx, rows, n); break;
+	default:
+		for (size_t row = 0; row < rows; row++)
+			softmax_row(s, false, biased, regions, x + row * ldx, row, n);
 	}
-	return x;
 }
 
-INLINE void scores_of(const struct score_row *s, bool clamps, bool biased, bool regions, float *x, size_t n)
+static void softmax(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n)
 {
-	vec top = v_set1(-INFINITY);
-	BY_VECTORS(n, 1, {
-		vec v = score(s, clamps, biased, regions, at, lanes, load_part(x + at, lanes));
-		store_part(x + at, v, lanes);
-		top = v_max(top, lanes >= V ? v : load_fill(x + at, lanes, -INFINITY));
-	});
-	exp_and_scale(x, n, v_set1(v_top(top)));
-}
-
-static void score_softmax(const struct score_row *s, float *x, size_t n)
-{
+	assert(n > 0 && s->scale > 0);
 	/* The kinds that the models have, and any other. */
-	if (s->bias && !s->region && !(s->clamp > 0))
-		scores_of(s, false, true, false, x, n);
+	if (!s->bias && !s->region && !(s->clamp > 0))
+		softmax_of(s, false, false, x, ldx, rows, n);
+	else if (s->bias && !s->region && !(s->clamp > 0))
+		softmax_of(s, true, false, x, ldx, rows, n);
 	else if (s->bias && s->region && !(s->clamp > 0))
-		scores_of(s, false, true, true, x, n);
+		softmax_of(s, true, true, x, ldx, rows, n);
 	else
-		scores_of(s, s->clamp > 0, s->bias, s->region, x, n);
+		for (size_t row = 0; row < rows; row++)
+			softmax_row(s, s->clamp > 0, s->bias, s->region, x + row * ldx, row, n);
 }
 
 static void column_max(const float *x, size_t rows, size_t n, float *top)

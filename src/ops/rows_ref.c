@@ -19,8 +19,7 @@ void glip__layer_norm__ref(const float *x, size_t n, const float *weight, const 
 		y[i] = (float)(((double)x[i] - mean) * inverse * (double)weight[i] + (double)bias[i]);
 }
 
-/* torch.softmax over one row. */
-void glip__softmax__ref(float *x, size_t n)
+static void softmax_row(float *x, size_t n)
 {
 	float top = x[0];
 	for (size_t i = 1; i < n; i++)
@@ -32,19 +31,22 @@ void glip__softmax__ref(float *x, size_t n)
 		x[i] = (float)(exp((double)x[i] - (double)top) / sum);
 }
 
-void glip__score_softmax__ref(const struct score_row *s, float *x, size_t n)
+/* torch.softmax of each row, and what stands before it in an attention. */
+void glip__softmax__ref(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		float v = x[i] * s->scale;
-		if (s->clamp > 0)
-			v = v < -s->clamp ? -s->clamp : v > s->clamp ? s->clamp : v;
-		if (s->bias)
-			v += s->bias[i];
-		if (s->region && s->region[i] != s->own_region)
-			v -= 100;
-		x[i] = v;
+	for (size_t row = 0; row < rows; row++, x += ldx) {
+		for (size_t i = 0; i < n; i++) {
+			float v = x[i] * s->scale;
+			if (s->clamp > 0)
+				v = v < -s->clamp ? -s->clamp : v > s->clamp ? s->clamp : v;
+			if (s->bias)
+				v += s->bias[row * s->bias_ld + i];
+			if (s->region && s->region[i] != s->own_region[row])
+				v -= 100;
+			x[i] = v;
+		}
+		softmax_row(x, n);
 	}
-	glip__softmax__ref(x, n);
 }
 
 void glip__column_max__ref(const float *x, size_t rows, size_t n, float *top)

@@ -3,6 +3,7 @@
 #define GLIP_OPS_VEC_AVX2_H
 
 #include <immintrin.h>
+#include <string.h>
 
 #include "ops/vec_contract.h"
 
@@ -142,8 +143,11 @@ static inline vec v_scale_down(vec a, vec n)
 	return _mm256_mul_ps(a, v_power2(_mm256_cvtps_epi32(n)));
 }
 
-static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)
+static inline vec v_unless_equal(const uint8_t *p, size_t n, uint8_t own, float value)
 {
+	uint8_t part[V] = {0};
+	if (n < V)
+		p = memcpy(part, p, n);
 	__m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
 	__m256i same = _mm256_cmpeq_epi32(bytes, _mm256_set1_epi32(own));
 	return _mm256_andnot_ps(_mm256_castsi256_ps(same), _mm256_set1_ps(value));

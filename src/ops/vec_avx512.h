@@ -116,9 +116,10 @@ static inline vec v_scale_down(vec a, vec n)
 	return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(n, _mm512_set1_ps(-127), _CMP_NLE_UQ), _mm512_scalef_ps(a, n));
 }
 
-static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)
+static inline vec v_unless_equal(const uint8_t *p, size_t n, uint8_t own, float value)
 {
-	__mmask16 other = _mm_cmpneq_epu8_mask(_mm_loadu_si128((const __m128i *)(const void *)p), _mm_set1_epi8((char)own));
+	__m128i bytes = _mm_maskz_loadu_epi8(v_tail(n), p);
+	__mmask16 other = _mm_cmpneq_epu8_mask(bytes, _mm_set1_epi8((char)own));
 	return _mm512_maskz_mov_ps(other, _mm512_set1_ps(value));
 }
 

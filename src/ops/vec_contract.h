@@ -10,7 +10,7 @@
  *   v_if_less(a, b, x, y)  a < b ? x : y
  *   v_scale2(a, n)         a * 2^n for a whole n in [-252, 254]
  *   v_scale_down(a, n)     the same for n in [-127, 0], where -127 gives 0
- *   v_unless_equal         per lane: p[lane] == own ? 0 : value; reads V bytes
+ *   v_unless_equal         per lane of the first n: p[lane] == own ? 0 : value; nothing past them is read
  *   v_sum, v_top           sum and maximum of the lanes, in a fixed order
  *   v_sum4                 the sums of four vectors, plus bias[0..3] where it is not NULL, to p[0..3]
  *   v_transpose            V vectors as a V x V matrix

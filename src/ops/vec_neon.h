@@ -123,10 +123,10 @@ static inline vec v_scale_down(vec a, vec n)
 	return vmulq_f32(a, v_power2(vcvtnq_s32_f32(n)));
 }
 
-static inline vec v_unless_equal(const uint8_t *p, uint8_t own, float value)
+static inline vec v_unless_equal(const uint8_t *p, size_t n, uint8_t own, float value)
 {
-	float lane[V];
-	for (int i = 0; i < V; i++)
+	float lane[V] = {0};
+	for (size_t i = 0; i < V && i < n; i++)
 		lane[i] = p[i] == own ? 0 : value;
 	return vld1q_f32(lane);
 }

@@ -31,44 +31,47 @@ static void layer_norm(const struct kernels *k)
 static void softmax(const struct kernels *k)
 {
 	for (int s = 0; s < SIZES; s++) {
-		size_t n = sizes[s];
-		float *x = guarded_random(n, s % 2 ? 90 : 4), *y = guarded_copy(x, n);
-		glip__softmax__ref(y, n);
-		k->softmax(x, n);
+		size_t n = sizes[s], rows = 7;
+		const struct scores plain = {.scale = 1};
+		float *x = guarded_random(rows * n, s % 2 ? 90 : 4), *y = guarded_copy(x, rows * n);
+		glip__softmax__ref(&plain, y, n, rows, n);
+		k->softmax(&plain, x, n, rows, n);
 		/* exp to 1.5e-7, the difference of the exponents to 6e-8 times up to 180, the sum to 1e-7. */
-		assert_close("softmax", k->name, x, y, n, 1e-37, s % 2 ? 1.5e-5 : 1e-6);
-		free_guarded(x, n);
-		free_guarded(y, n);
+		assert_close("softmax", k->name, x, y, rows * n, 1e-37, s % 2 ? 1.5e-5 : 1e-6);
+		free_guarded(x, rows * n);
+		free_guarded(y, rows * n);
 	}
 }
 
 static void score_softmax(const struct kernels *k)
 {
 	for (int s = 0; s < SIZES * 8; s++) {
-		size_t n = sizes[s / 8];
-		float *x = guarded_random(n, 20), *y = guarded_copy(x, n), *bias = guarded_random(n, 2);
-		uint8_t *region = malloc(n);
+		size_t n = sizes[s / 8], rows = 1 + (size_t)s % 7, ld = n + (size_t)s % 3, bias_ld = n + (size_t)s % 2;
+		float *x = guarded_random(rows * ld, 20), *y = guarded_copy(x, rows * ld), *bias = guarded_random(rows * bias_ld, 2);
+		uint8_t *region = malloc(n), own[7] = {2, 2, 0, 2, 1, 2, 2};
 		assert_non_null(region);
 		for (size_t i = 0; i < n; i++)
 			region[i] = (uint8_t)(random_bits() % 3);
 		region[n / 2] = 2;
 		/* All scores far below what lanes past the end hold. */
-		for (size_t i = 0; i < n && s & 8; i++)
+		for (size_t i = 0; i < rows * bias_ld && s & 8; i++)
 			bias[i] -= 300;
-		struct score_row row = {
+		struct scores scores = {
 			.scale = 0.3F,
 			.clamp = s & 1 ? 2.5F : 0,
 			.bias = s & 2 ? bias : NULL,
+			.bias_ld = bias_ld,
 			.region = s & 4 ? region : NULL,
-			.own_region = 2,
+			.own_region = own,
 		};
-		glip__score_softmax__ref(&row, y, n);
-		k->score_softmax(&row, x, n);
-		assert_close("score_softmax", k->name, x, y, n, 1e-37, 1e-5);
+		glip__softmax__ref(&scores, y, ld, rows, n);
+		k->softmax(&scores, x, ld, rows, n);
+		/* What lies between the rows included. */
+		assert_close("softmax of scores", k->name, x, y, rows * ld, 1e-37, 1e-5);
 		free(region);
-		free_guarded(x, n);
-		free_guarded(y, n);
-		free_guarded(bias, n);
+		free_guarded(x, rows * ld);
+		free_guarded(y, rows * ld);
+		free_guarded(bias, rows * bias_ld);
 	}
 }
 
