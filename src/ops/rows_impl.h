@@ -51,7 +51,7 @@ INLINE vec score(const struct scores *s, bool clamps, bool biased, bool regions,
 	return x;
 }
 
-/* So many whole vectors of scores, `rows` rows of `vecs` vectors each, the last of `last` lanes; -infinity past the end. */
+/* `rows` rows of `vecs` vectors each, the last of `last` lanes; -infinity past the end. */
 INLINE void load_scores(int rows, int vecs, const float *x, size_t ldx, size_t last, vec *e)
 {
 	UNROLL

@@ -47,7 +47,8 @@ static void score_softmax(const struct kernels *k)
 {
 	for (int s = 0; s < SIZES * 8; s++) {
 		size_t n = sizes[s / 8], rows = 1 + (size_t)s % 7, ld = n + (size_t)s % 3, bias_ld = n + (size_t)s % 2;
-		float *x = guarded_random(rows * ld, 20), *y = guarded_copy(x, rows * ld), *bias = guarded_random(rows * bias_ld, 2);
+		float *x = guarded_random(rows * ld, 20), *y = guarded_copy(x, rows * ld),
+			  *bias = guarded_random(rows * bias_ld, 2);
 		uint8_t *region = malloc(n), own[7] = {2, 2, 0, 2, 1, 2, 2};
 		assert_non_null(region);
 		for (size_t i = 0; i < n; i++)
