@@ -9,13 +9,16 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 
 #include "ops/narrow_impl.h"
 
-INLINE void squares_of(const float *x, size_t n, vec *top, vec squares[BLOCK])
+/* Sums of squares are 32, in whatever vectors. */
+enum { SQUARES = 32 / V };
+
+INLINE void squares_of(const float *x, size_t n, vec top[SQUARES], vec squares[SQUARES])
 {
 	UNROLL
 	for (int i = 0; i < BLOCK; i++) {
 		vec v = values_at(x, (size_t)i * V, n);
-		*top = v_max(*top, v_abs(v));
-		squares[i] = v_fma(v, v, squares[i]);
+		top[i % SQUARES] = v_max(top[i % SQUARES], v_abs(v));
+		squares[i % SQUARES] = v_fma(v, v, squares[i % SQUARES]);
 	}
 }
 
@@ -30,12 +33,16 @@ INLINE void round_block(const float *x, size_t n, vec scale, uint32_t *groups)
 
 static void narrow_row(const float *x, size_t k, uint32_t *row)
 {
-	vec top = v_zero(), squares[BLOCK];
+	vec top[SQUARES], squares[SQUARES];
 	UNROLL
-	for (int i = 0; i < BLOCK; i++)
-		squares[i] = v_zero();
-	BY_BLOCKS(k, squares_of(x + p, n, &top, squares));
-	float factor = glip__narrow_i16_factor(v_top(top), v_sum16(squares));
+	for (int i = 0; i < SQUARES; i++)
+		top[i] = squares[i] = v_zero();
+	BY_BLOCKS(k, squares_of(x + p, n, top, squares));
+	float sum = v_sum32(squares);
+	UNROLL
+	for (int i = 1; i < SQUARES; i++)
+		top[0] = v_max(top[0], top[i]);
+	float factor = glip__narrow_i16_factor(v_top(top[0]), sum);
 	vec scale = v_set1(factor > 0 ? 1 / factor : 0);
 	memcpy(row, &factor, sizeof factor);
 	row[1] = 0;

@@ -1,6 +1,6 @@
 /* 8-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR and LEFT_WORDS (ops/narrow_impl.h).
  * Where LEFT_WORDS is 1: with LEFT_LOW, the least left byte; where it is 2: after right_values() and store_left(),
- * which stores the first n of 16 whole numbers, held from -zero to 255 - zero, as whole groups. */
+ * which stores the first n of BLOCK vectors of whole numbers, held from -zero to 255 - zero, as whole groups. */
 enum { GROUP = 4, STRETCH_GROUPS = NARROW_MAX_K / GROUP };
 
 /* sum (q - zero) r = sum q r - zero * sum r */
@@ -14,27 +14,29 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 #include "ops/narrow_impl.h"
 
 #if LEFT_WORDS == 1
-/* 16 whole numbers, held from -zero to 255 - zero, as the bytes from LEFT_LOW on. */
+/* Whole numbers, held from -zero to 255 - zero, as the bytes from LEFT_LOW on. */
 INLINE void store_left(uint32_t *words, ivec q[BLOCK], size_t n, ivec zero)
 {
 	UNROLL
-	for (int i = 0; i < BLOCK; i++) {
-		q[i] = i_min(i_max(i_add(q[i], zero), i_zero()), i_set1(255));
-		q[i] = i_add(q[i], i_set1((uint32_t)LEFT_LOW));
-	}
+	for (int i = 0; i < BLOCK; i++)
+		q[i] = i_add(q[i], i_add(zero, i_set1((uint32_t)LEFT_LOW)));
+#if LEFT_LOW == 0
+	i_store_u8(words, q, n);
+#else
 	i_store8(words, q, n);
+#endif
 }
 #else
 #define LEFT_LOW 0
 #endif
 
-INLINE void range_of(const float *x, size_t n, vec *low, vec *high)
+INLINE void range_of(const float *x, size_t n, vec low[BLOCK], vec high[BLOCK])
 {
 	UNROLL
 	for (int i = 0; i < BLOCK; i++) {
 		vec v = values_at(x, (size_t)i * V, n);
-		*low = v_min(*low, v);
-		*high = v_max(*high, v);
+		low[i] = v_min(low[i], v);
+		high[i] = v_max(high[i], v);
 	}
 }
 
@@ -49,9 +51,17 @@ INLINE void left_block(const float *x, size_t n, vec scale, ivec zero, uint32_t 
 
 static void left_row(const float *x, size_t k, uint32_t *row)
 {
-	vec low = v_zero(), high = v_zero();
-	BY_BLOCKS(k, range_of(x + p, n, &low, &high));
-	float bottom = -v_top(v_sub(v_zero(), low)), range = v_top(high) - bottom;
+	vec low[BLOCK], high[BLOCK];
+	UNROLL
+	for (int i = 0; i < BLOCK; i++)
+		low[i] = high[i] = v_zero();
+	BY_BLOCKS(k, range_of(x + p, n, low, high));
+	UNROLL
+	for (int i = 1; i < BLOCK; i++) {
+		low[0] = v_min(low[0], low[i]);
+		high[0] = v_max(high[0], high[i]);
+	}
+	float bottom = -v_top(v_sub(v_zero(), low[0])), range = v_top(high[0]) - bottom;
 	float factor = range / 255, inverse = range > 0 ? 255 / range : 0;
 	uint32_t zero = (uint32_t)(int)rintf(-bottom * inverse);
 	vec scale = v_set1(inverse);
@@ -62,6 +72,19 @@ static void left_row(const float *x, size_t k, uint32_t *row)
 	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + p / GROUP * LEFT_WORDS));
 }
 
+/* Adds the whole numbers to the sum, too. */
+INLINE void right_block(const float *x, size_t n, vec scale, ivec *sum, uint32_t *words)
+{
+	ivec q[BLOCK];
+	UNROLL
+	for (int i = 0; i < BLOCK; i++) {
+		ivec whole = i_round(v_mul(values_at(x, (size_t)i * V, n), scale));
+		q[i] = i_min(i_max(whole, i_set1((uint32_t)-127)), i_set1(127));
+		*sum = i_add(*sum, q[i]);
+	}
+	i_store8(words, q, n);
+}
+
 static void right_row(const float *x, size_t k, uint32_t *row)
 {
 	vec top = v_zero();
@@ -70,17 +93,7 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 	float most = v_top(top), factor = most / 127, inverse = most > 0 ? 127 / most : 0;
 	vec scale = v_set1(inverse);
 	ivec sum = i_zero();
-	uint32_t *groups = row + NARROW_HEAD;
-	for (size_t p = 0; p < k; p += 16, groups += 16 / GROUP) {
-		ivec q[BLOCK];
-		UNROLL
-		for (int i = 0; i < BLOCK; i++) {
-			ivec whole = i_round(v_mul(values_at(x, p + (size_t)i * V, k), scale));
-			q[i] = i_min(i_max(whole, i_set1((uint32_t)-127)), i_set1(127));
-			sum = i_add(sum, q[i]);
-		}
-		i_store8(groups, q, k - p);
-	}
+	BY_BLOCKS(k, right_block(x + p, n, scale, &sum, row + NARROW_HEAD + p / GROUP));
 	memcpy(row, &factor, sizeof factor);
 	row[1] = (uint32_t)i_sum(sum);
 }

@@ -6,7 +6,8 @@
 
 #include "ops/narrow.h"
 
-enum { NV = 2, NR = NV * V, BLOCK = 16 / V }; /* vectors and columns of a panel's row; vectors of 16 values */
+/* Vectors and columns of a panel's row; vectors that are narrowed together. */
+enum { NV = 2, NR = NV * V, BLOCK = 4 };
 typedef ivec sums;
 
 INLINE sums zero_sums(void)
@@ -28,12 +29,12 @@ INLINE vec values_at(const float *x, size_t p, size_t k)
 	return p + V <= k ? v_load(x + p) : p < k ? v_load_n(x + p, k - p) : v_zero();
 }
 
-/* The statement for each block of 16 values from p on, of which there are n (a constant but for the last). */
+/* The statement for each block of values from p on, of which there are n (a constant but for the last). */
 #define BY_BLOCKS(k, statement) \
 	do { \
 		size_t p = 0; \
-		for (; p + 16 <= (k); p += 16) { \
-			const size_t n = 16; \
+		for (; p + BLOCK * V <= (k); p += BLOCK * V) { \
+			const size_t n = BLOCK * V; \
 			statement; \
 		} \
 		if (p < (k)) { \

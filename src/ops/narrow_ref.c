@@ -47,13 +47,14 @@ static void bf16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32
 
 static void i16_row(const float *x, size_t k, uint32_t *row)
 {
-	/* Sixteen sums, joined in halves: the order of the vector kernels, which then find the same factor. */
-	float most = 0, squares[16] = {0};
+	/* So many sums, joined in halves: the order of the vector kernels, which then find the same factor. */
+	enum { SUMS = 32 };
+	float most = 0, squares[SUMS] = {0};
 	for (size_t p = 0; p < k; p++) {
 		most = fabsf(x[p]) > most ? fabsf(x[p]) : most;
-		squares[p % 16] = fmaf(x[p], x[p], squares[p % 16]);
+		squares[p % SUMS] = fmaf(x[p], x[p], squares[p % SUMS]);
 	}
-	for (int half = 8; half > 0; half /= 2)
+	for (int half = SUMS / 2; half > 0; half /= 2)
 		for (int i = 0; i < half; i++)
 			squares[i] += squares[i + half];
 	float factor = glip__narrow_i16_factor(most, squares[0]), inverse = factor > 0 ? 1 / factor : 0;

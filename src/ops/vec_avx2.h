@@ -257,41 +257,54 @@ static inline int32_t i_sum(ivec a)
 	return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
 }
 
-static inline void i_store16(uint32_t *p, const ivec x[2], size_t n)
+/* The first n of the 32-bit words. */
+static inline void i_store_words(uint32_t *p, ivec words, size_t n)
 {
-	/* The instruction packs within halves. */
-	ivec pairs = _mm256_permute4x64_epi64(_mm256_packs_epi32(x[0], x[1]), 0xd8);
-	if (n >= 16)
-		_mm256_storeu_si256((__m256i *)(void *)p, pairs);
+	if (n >= V)
+		_mm256_storeu_si256((__m256i *)(void *)p, words);
 	else
-		_mm256_maskstore_epi32((int *)p, v_tail((n + 1) / 2), pairs);
+		_mm256_maskstore_epi32((int *)p, v_tail(n), words);
 }
 
-static inline void i_store16_in(uint32_t *p, const ivec x[2], size_t n, ivec low, ivec high)
+/* What the instructions pack within halves, in order. */
+static inline void i_store16(uint32_t *p, const ivec x[4], size_t n)
 {
-	ivec pairs = _mm256_packs_epi32(x[0], x[1]);
-	pairs = _mm256_max_epi16(pairs, _mm256_packs_epi32(low, low));
-	pairs = _mm256_permute4x64_epi64(_mm256_min_epi16(pairs, _mm256_packs_epi32(high, high)), 0xd8);
-	if (n >= 16)
-		_mm256_storeu_si256((__m256i *)(void *)p, pairs);
-	else
-		_mm256_maskstore_epi32((int *)p, v_tail((n + 1) / 2), pairs);
+	ivec first = _mm256_permute4x64_epi64(_mm256_packs_epi32(x[0], x[1]), 0xd8);
+	ivec second = _mm256_permute4x64_epi64(_mm256_packs_epi32(x[2], x[3]), 0xd8);
+	i_store_words(p, first, (n + 1) / 2);
+	if (n > 2 * V)
+		i_store_words(p + V, second, (n + 1) / 2 - V);
 }
 
-static inline void i_store8(uint32_t *p, const ivec x[2], size_t n)
+static inline void i_store16_in(uint32_t *p, const ivec x[4], size_t n, ivec low, ivec high)
 {
-	const ivec low = _mm256_set1_epi32(0xff), order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
-	ivec pairs = _mm256_packus_epi32(_mm256_and_si256(x[0], low), _mm256_and_si256(x[1], low));
-	ivec bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(pairs, pairs), order);
-	if (n >= 16)
-		_mm_storeu_si128((__m128i *)(void *)p, _mm256_castsi256_si128(bytes));
-	else
-		_mm256_maskstore_epi32((int *)p, v_tail((n + 3) / 4), bytes);
+	ivec least = _mm256_packs_epi32(low, low), most = _mm256_packs_epi32(high, high);
+	ivec first = _mm256_min_epi16(_mm256_max_epi16(_mm256_packs_epi32(x[0], x[1]), least), most);
+	ivec second = _mm256_min_epi16(_mm256_max_epi16(_mm256_packs_epi32(x[2], x[3]), least), most);
+	i_store_words(p, _mm256_permute4x64_epi64(first, 0xd8), (n + 1) / 2);
+	if (n > 2 * V)
+		i_store_words(p + V, _mm256_permute4x64_epi64(second, 0xd8), (n + 1) / 2 - V);
 }
 
-static inline float v_sum16(const vec x[2])
+static inline void i_store_bytes_(uint32_t *p, ivec bytes, size_t n)
 {
-	vec all = _mm256_add_ps(x[0], x[1]);
+	const ivec order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	i_store_words(p, _mm256_permutevar8x32_epi32(bytes, order), (n + 3) / 4);
+}
+
+static inline void i_store8(uint32_t *p, const ivec x[4], size_t n)
+{
+	i_store_bytes_(p, _mm256_packs_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3])), n);
+}
+
+static inline void i_store_u8(uint32_t *p, const ivec x[4], size_t n)
+{
+	i_store_bytes_(p, _mm256_packus_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3])), n);
+}
+
+static inline float v_sum32(const vec x[4])
+{
+	vec all = _mm256_add_ps(_mm256_add_ps(x[0], x[2]), _mm256_add_ps(x[1], x[3]));
 	__m128 s = _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
 	s = _mm_add_ps(s, _mm_movehl_ps(s, s));
 	return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));

@@ -232,27 +232,45 @@ static inline int32_t i_sum(ivec a)
 	return _mm512_reduce_add_epi32(a);
 }
 
-static inline void i_store16(uint32_t *p, const ivec x[1], size_t n)
+/* The first n of the 32-bit words. */
+static inline void i_store_words(uint32_t *p, ivec words, size_t n)
 {
-	__m256i pairs = _mm512_cvtsepi32_epi16(x[0]);
-	if (n >= 16)
-		_mm256_storeu_si256((__m256i *)(void *)p, pairs);
+	if (n >= V)
+		_mm512_storeu_si512(p, words);
 	else
-		_mm256_mask_storeu_epi32(p, (__mmask8)((1u << (n + 1) / 2) - 1), pairs);
+		_mm512_mask_storeu_epi32(p, v_tail(n), words);
 }
 
-static inline void i_store8(uint32_t *p, const ivec x[1], size_t n)
+/* What the instructions pack within quarters, in order. */
+static inline void i_store16(uint32_t *p, const ivec x[4], size_t n)
 {
-	__m128i bytes = _mm512_cvtepi32_epi8(x[0]);
-	if (n >= 16)
-		_mm_storeu_si128((__m128i *)(void *)p, bytes);
-	else
-		_mm_mask_storeu_epi32(p, (__mmask8)((1u << (n + 3) / 4) - 1), bytes);
+	const ivec order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+	ivec first = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(x[0], x[1]));
+	ivec second = _mm512_permutexvar_epi64(order, _mm512_packs_epi32(x[2], x[3]));
+	i_store_words(p, first, (n + 1) / 2);
+	if (n > 2 * V)
+		i_store_words(p + V, second, (n + 1) / 2 - V);
 }
 
-static inline float v_sum16(const vec x[1])
+static inline void i_store_bytes_(uint32_t *p, ivec bytes, size_t n)
 {
-	return _mm512_reduce_add_ps(x[0]);
+	const ivec order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	i_store_words(p, _mm512_permutexvar_epi32(order, bytes), (n + 3) / 4);
+}
+
+static inline void i_store8(uint32_t *p, const ivec x[4], size_t n)
+{
+	i_store_bytes_(p, _mm512_packs_epi16(_mm512_packs_epi32(x[0], x[1]), _mm512_packs_epi32(x[2], x[3])), n);
+}
+
+static inline void i_store_u8(uint32_t *p, const ivec x[4], size_t n)
+{
+	i_store_bytes_(p, _mm512_packus_epi16(_mm512_packs_epi32(x[0], x[1]), _mm512_packs_epi32(x[2], x[3])), n);
+}
+
+static inline float v_sum32(const vec x[2])
+{
+	return _mm512_reduce_add_ps(_mm512_add_ps(x[0], x[1]));
 }
 
 #endif

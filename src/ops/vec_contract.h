@@ -14,12 +14,13 @@
  *   v_sum, v_top           sum and maximum of the lanes, in a fixed order
  *   v_sum4                 the sums of four vectors, plus bias[0..3] where it is not NULL, to p[0..3]
  *   v_transpose            V vectors as a V x V matrix
- *   v_sum16                the sum of 16 floats, joined in halves (not NEON)
+ *   v_sum32                the sum of 32 floats, joined in halves (not NEON)
  *
  *   ivec                   as many lanes of 32-bit integers; sums and products wrap
  *   i_round                to the nearest integer, even where two are equally near
- *   i_store16, i_store8    the first n of 16 integers, 0 < n <= 16, as 16-bit ones (saturated; not NEON) or their low
- *                          bytes: whole words of them, and nothing past those
+ *   i_store16              the first n integers of four vectors, 0 < n <= 4 V, as 16-bit ones, saturated: whole words
+ *                          of them, and nothing past those (not NEON)
+ *   i_store8, i_store_u8   the same as bytes, signed or not (u8: not NEON)
  *   i_store16_in           i_store16 of the integers held between two others (AVX2 alone)
  */
 #ifndef GLIP_OPS_VEC_CONTRACT_H

@@ -220,9 +220,9 @@ static inline int32_t i_sum(ivec a)
 
 static inline void i_store8(uint32_t *p, const ivec x[4], size_t n)
 {
-	int16x8_t low = vcombine_s16(vmovn_s32(x[0]), vmovn_s32(x[1])),
-			  high = vcombine_s16(vmovn_s32(x[2]), vmovn_s32(x[3]));
-	uint32x4_t bytes = vreinterpretq_u32_s8(vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+	int16x8_t low = vcombine_s16(vqmovn_s32(x[0]), vqmovn_s32(x[1])),
+			  high = vcombine_s16(vqmovn_s32(x[2]), vqmovn_s32(x[3]));
+	uint32x4_t bytes = vreinterpretq_u32_s8(vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
 	uint32_t part[4];
 	if (n >= 16) {
 		vst1q_u32(p, bytes);
