@@ -194,13 +194,14 @@ struct glip_session_options {
 	size_t struct_size;
 	int threads;               /* 0: as many as the process may use, at most 64 */
 	enum glip_gemm gemm;       /* matrix products by own kernels or by OpenBLAS; AUTO: own where there are some */
-	uint32_t cpu_mask;         /* instruction sets that may be used (glip_cpu_flags); 0: all that the machine has */
+	uint32_t cpu_mask;         /* instruction sets that may be used (glip_cpu_flags); 0: all that make it faster */
 	glip_observer_fn observer; /* NULL: none. Copies and transposes every activation: for debugging */
 	void *observer_user;
 	glip_progress_fn progress; /* NULL: none */
 	void *progress_user;
 	/* Own kernels only, and only where narrower numbers are faster on the machine; elsewhere float32 is used. I8 and
-	 * I16: AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: AVX512_BF16. */
+	 * I16: AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: AVX512_BF16,
+	 * but as I16 where there is none, and on Intel's processors after Cooper Lake, whose bfloat16 is slow. */
 	enum glip_compute compute;
 };
 

@@ -72,36 +72,6 @@ __attribute__((target("avx512f,avx512bf16"))) static double loop_bf16(void)
 		sum[0] = _mm512_add_ps(sum[0], sum[i]);
 	return (double)_mm512_cvtss_f32(sum[0]);
 }
-
-__attribute__((target("avx512f,avx512vnni"))) static double loop_i16(void)
-{
-	__m512i x = _mm512_set1_epi16(3), sum[SUMS];
-	for (int i = 0; i < SUMS; i++)
-		sum[i] = _mm512_set1_epi32(i);
-	for (int n = 0; n < STEPS; n++) {
-#pragma GCC unroll 16
-		for (int i = 0; i < SUMS; i++)
-			sum[i] = _mm512_dpwssd_epi32(sum[i], x, x);
-	}
-	for (int i = 1; i < SUMS; i++)
-		sum[0] = _mm512_add_epi32(sum[0], sum[i]);
-	return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
-}
-
-__attribute__((target("avx512f,avx512vnni"))) static double loop_i8(void)
-{
-	__m512i x = _mm512_set1_epi8(3), sum[SUMS];
-	for (int i = 0; i < SUMS; i++)
-		sum[i] = _mm512_set1_epi32(i);
-	for (int n = 0; n < STEPS; n++) {
-#pragma GCC unroll 16
-		for (int i = 0; i < SUMS; i++)
-			sum[i] = _mm512_dpbusd_epi32(sum[i], x, x);
-	}
-	for (int i = 1; i < SUMS; i++)
-		sum[0] = _mm512_add_epi32(sum[0], sum[i]);
-	return (double)_mm_cvtsi128_si32(_mm512_castsi512_si128(sum[0]));
-}
 #endif
 
 #if defined(__aarch64__)
@@ -124,38 +94,37 @@ static double loop_neon(void)
 /* Integers: `text` adds products of %2 with itself to %0, by way of %1. As text, as the compiler would multiply once
  * for all sums, and does not have every intrinsic. */
 #if X86_LIMITS
-#define INTEGERS __m256i
-#define INTEGERS_TARGET "avx2"
-#define INTEGERS_STEP(text, sum, products, x) __asm__(text : "+x"(sum), "=&x"(products) : "x"(x))
-#define INTEGERS_SET _mm256_set1_epi32
-#define INTEGERS_ADD _mm256_add_epi32
-#define INTEGERS_FIRST(x) _mm_cvtsi128_si32(_mm256_castsi256_si128(x))
+#define INTEGERS_STEP(text, sum, products, x) __asm__(text : "+v"(sum), "=&v"(products) : "v"(x))
+#define LOOP_256(name, text) INTEGER_LOOP(name, text, "avx2", __m256i, _mm256_set1_epi32, _mm256_add_epi32, FIRST_256)
+#define LOOP_512(name, text) \
+	INTEGER_LOOP(name, text, "avx512f", __m512i, _mm512_set1_epi32, _mm512_add_epi32, _mm512_cvtsi512_si32)
+#define FIRST_256(x) _mm_cvtsi128_si32(_mm256_castsi256_si128(x))
 #elif defined(__aarch64__)
-#define INTEGERS int32x4_t
-#define INTEGERS_TARGET "arch=armv8.2-a+dotprod"
 #define INTEGERS_STEP(text, sum, products, x) __asm__(text : "+w"(sum), "=&w"(products) : "w"(x))
-#define INTEGERS_SET vdupq_n_s32
-#define INTEGERS_ADD vaddq_s32
-#define INTEGERS_FIRST(x) vgetq_lane_s32(x, 0)
+#define LOOP_128(name, text) \
+	INTEGER_LOOP(name, text, "arch=armv8.2-a+dotprod", int32x4_t, vdupq_n_s32, vaddq_s32, FIRST_128)
+#define FIRST_128(x) vgetq_lane_s32(x, 0)
 #endif
-#define INTEGER_LOOP(name, text) \
-	__attribute__((target(INTEGERS_TARGET))) static double name(void) \
+#define INTEGER_LOOP(name, text, isa, vector, set, add, first) \
+	__attribute__((target(isa))) static double name(void) \
 	{ \
-		INTEGERS x = INTEGERS_SET(0x03030303), products, sum[SUMS]; \
-		_Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) sum[i] = INTEGERS_SET(i); \
+		vector x = set(0x03030303), products, sum[SUMS]; \
+		_Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) sum[i] = set(i); \
 		for (int n = 0; n < STEPS; n++) { \
 			_Pragma("GCC unroll 16") for (int i = 0; i < SUMS; i++) INTEGERS_STEP(text, sum[i], products, x); \
 		} \
-		_Pragma("GCC unroll 16") for (int i = 1; i < SUMS; i++) sum[0] = INTEGERS_ADD(sum[0], sum[i]); \
-		return (double)INTEGERS_FIRST(sum[0]); \
+		_Pragma("GCC unroll 16") for (int i = 1; i < SUMS; i++) sum[0] = add(sum[0], sum[i]); \
+		return (double)first(sum[0]); \
 	}
 
 #if X86_LIMITS
-INTEGER_LOOP(loop_madd, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
-INTEGER_LOOP(loop_vnni_i16, "%{vex%} vpdpwssd %2, %2, %0")
-INTEGER_LOOP(loop_vnni_i8, "%{vex%} vpdpbusd %2, %2, %0")
+LOOP_256(loop_madd, "vpmaddwd %2, %2, %1\n\tvpaddd %1, %0, %0")
+LOOP_256(loop_vnni_i16, "%{vex%} vpdpwssd %2, %2, %0")
+LOOP_256(loop_vnni_i8, "%{vex%} vpdpbusd %2, %2, %0")
+LOOP_512(loop_i16, "vpdpwssd %2, %2, %0")
+LOOP_512(loop_i8, "vpdpbusd %2, %2, %0")
 #elif defined(__aarch64__)
-INTEGER_LOOP(loop_sdot, "sdot %0.4s, %2.16b, %2.16b")
+LOOP_128(loop_sdot, "sdot %0.4s, %2.16b, %2.16b")
 #endif
 
 struct limit {

@@ -163,8 +163,8 @@ static bool measure_shapes(struct bench_report *r, struct ops *ops, enum glip_co
 	};
 	bool good = true;
 
-	ops->narrow = glip__narrow_kernels(compute, glip__cpu_flags());
-	if (compute != GLIP_COMPUTE_F32 && ops->narrow == NULL)
+	ops->narrow = glip__narrow_kernels(compute, glip__cpu_flags() & ~glip__cpu_slow_flags());
+	if (compute != GLIP_COMPUTE_F32 && (ops->narrow == NULL || ops->narrow->compute != compute))
 		return true;
 	bench_table(r, tables[compute].part, tables[compute].title, columns);
 	for (int i = 0; i < SHAPE_COUNT && good; i++)

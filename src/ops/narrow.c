@@ -1,4 +1,5 @@
-/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. */
+/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16 16-bit integers
+ * also do, which are more exact. */
 #include "ops/narrow.h"
 
 static const struct {
@@ -21,7 +22,7 @@ static const struct {
 	{UINT32_MAX, NULL},
 };
 
-const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask)
+static const struct narrow_kernels *first_of(enum glip_compute compute, uint32_t cpu_mask)
 {
 	for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
 		const struct narrow_kernels *kernels = choices[i].kernels;
@@ -29,4 +30,10 @@ const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uin
 			return kernels;
 	}
 	return NULL;
+}
+
+const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask)
+{
+	const struct narrow_kernels *kernels = first_of(compute, cpu_mask);
+	return kernels || compute != GLIP_COMPUTE_BF16 ? kernels : first_of(GLIP_COMPUTE_I16, cpu_mask);
 }

@@ -50,8 +50,8 @@ struct narrow_kernels {
 	             size_t ldc, int rows, int cols);
 };
 
-/* The fastest kernels of a precision for a mask of enum glip_cpu_flags; NULL where float32 is as fast: the instruction
- * sets lack products of that kind, or compute is F32. */
+/* The fastest kernels of a precision, or of a better one, for a mask of enum glip_cpu_flags; NULL where float32 is as
+ * fast: the instruction sets lack products of that kind, or compute is F32. */
 const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask);
 
 extern const struct narrow_kernels glip__narrow_bf16_ref;

@@ -535,14 +535,13 @@ static void test_given_up(void **state)
 	free_case(&p);
 }
 
-/* A machine without the instructions computes in float32. */
+/* A machine without the instructions computes in a better precision, at worst in float32. */
 static void test_choice(void **state)
 {
 	(void)state;
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_BF16, GLIP_CPU_SCALAR | GLIP_CPU_AVX2 | GLIP_CPU_AVX512));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I8, GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I16, GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16));
-	assert_null(glip__narrow_kernels(GLIP_COMPUTE_BF16, GLIP_CPU_AVX2 | GLIP_CPU_AVX_VNNI));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I16, GLIP_CPU_NEON | GLIP_CPU_NEON_DOTPROD));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_I8, GLIP_CPU_SCALAR | GLIP_CPU_NEON));
 #if defined(__x86_64__)
@@ -552,6 +551,10 @@ static void test_choice(void **state)
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, vnni), &glip__narrow_i8_avxvnni);
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I16, vnni), &glip__narrow_i16_avxvnni);
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, UINT32_MAX), &glip__narrow_i8_avx512);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, UINT32_MAX), &glip__narrow_bf16_avx512);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, ~(uint32_t)GLIP_CPU_AVX512_BF16),
+	                 &glip__narrow_i16_avx512);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, vnni), &glip__narrow_i16_avxvnni);
 #endif
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_F32, UINT32_MAX));
 	assert_null(glip__narrow_kernels(GLIP_COMPUTE_AUTO, UINT32_MAX));
