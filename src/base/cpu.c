@@ -16,8 +16,8 @@ enum { USUAL_CACHE = 512 * 1024, LEAST_CACHE = 128 * 1024, MOST_CACHE = 2 * 1024
 #if defined(__x86_64__) && defined(__GNUC__)
 enum { INTEL_FAMILY = 6, COOPER_LAKE = 0x55 };
 
-/* Intel processors after Cooper Lake take as long for a VDPBF16PS as for four float32 multiply-adds, twice its work: they
- * would have one use their matrix unit. */
+/* Intel processors after Cooper Lake take as long for a VDPBF16PS as for four float32 multiply-adds, twice its work:
+ * they would have one use their matrix unit. */
 static bool has_slow_bf16(void)
 {
 	unsigned a, b, c, d;

@@ -1,5 +1,5 @@
-/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16 16-bit integers
- * also do, which are more exact. */
+/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16, 16-bit
+ * integers also do, which are more exact. */
 #include "ops/narrow.h"
 
 static const struct {
