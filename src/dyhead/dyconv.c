@@ -50,7 +50,7 @@ struct pass {
 	size_t first[LEVELS + 1]; /* [LEVELS]: of all levels */
 	float *offset;            /* [first[LEVELS], 18] channels 2k, 2k + 1 are dy, dx of tap k */
 	float *modulation;        /* [first[LEVELS], 9] */
-	struct convolved same;
+	struct convolved same; /* in the memory of the result, which takes its place position by position */
 	struct convolved fine;   /* of the levels but the first */
 	struct convolved coarse; /* likewise: what a level gives to the finer one, before it is up-sampled */
 };
@@ -224,12 +224,13 @@ static enum glip_status coarse_points(const struct pass *d, int level, int32_t *
 	return GLIP_OK;
 }
 
-static enum glip_status new_convolved(const struct pass *d, int begin, struct convolved *out)
+/* data: for the values; NULL: they get memory of their own. */
+static enum glip_status new_convolved(const struct pass *d, int begin, float *data, struct convolved *out)
 {
 	const size_t rows = d->first[LEVELS] - d->first[begin], channels = (size_t)d->m->channels;
 
 	out->begin = begin;
-	out->data = glip__ops_alloc(d->ops, rows, channels * sizeof *out->data);
+	out->data = data ? data : glip__ops_alloc(d->ops, rows, channels * sizeof *out->data);
 	out->sum = glip__ops_alloc(d->ops, LEVELS, channels * sizeof *out->sum);
 	out->square = glip__ops_alloc(d->ops, LEVELS, channels * sizeof *out->square);
 	return out->data && out->sum && out->square ? GLIP_OK : GLIP_ERR_NOMEM;
@@ -443,9 +444,9 @@ static enum glip_status join_level(const struct pass *d, int level, float *out)
 
 static enum glip_status run(struct pass *d, struct feature_map out[LEVELS])
 {
-	TRY(new_convolved(d, 0, &d->same));
-	TRY(new_convolved(d, 1, &d->fine));
-	TRY(new_convolved(d, 1, &d->coarse));
+	TRY(new_convolved(d, 0, out[0].data, &d->same));
+	TRY(new_convolved(d, 1, NULL, &d->fine));
+	TRY(new_convolved(d, 1, NULL, &d->coarse));
 	TRY(sample_levels(d));
 	TRY(convolve(d, &d->m->same, &d->same));
 	TRY(convolve(d, &d->m->fine, &d->fine));
@@ -468,6 +469,7 @@ enum glip_status glip__dyconv_forward(const struct dyconv *m, struct ops *ops, c
 		assert(in[level].channels == m->channels && out[level].channels == m->channels);
 		assert(out[level].height == in[level].height && out[level].width == in[level].width);
 		assert(in[level].data == in[0].data + d.first[level] * (size_t)m->channels);
+		assert(out[level].data == out[0].data + d.first[level] * (size_t)m->channels);
 		assert(!level || (in[level].height == (in[level - 1].height + 1) / 2 &&
 		                  in[level].width == (in[level - 1].width + 1) / 2));
 		d.first[level + 1] = d.first[level] + positions_of(&in[level]);

@@ -10,8 +10,8 @@
 #include "ops/packed.h"
 
 enum {
-	BLOCK_PERCENT = 37, /* of the second-level cache for left rows: with a panel this fills it half */
-	BLOCK_ROWS = 96,
+	BLOCK_PERCENT = 50, /* of the second-level cache for left rows: with a panel this fills two thirds of it */
+	BLOCK_ROWS = 144,
 	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
 	DOT_COLUMNS = 32
 };

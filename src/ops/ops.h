@@ -161,7 +161,7 @@ struct dyrelu_sum {
 	const float *shift;                /* [channels] */
 	const float *a1, *b1, *a2, *b2;    /* [channels] */
 	int64_t rows, channels;
-	float *out;
+	float *out; /* may be a stored source */
 };
 
 enum glip_status glip__dyrelu_sum(struct ops *ops, const struct dyrelu_sum *d);
