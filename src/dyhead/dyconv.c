@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "ops/few_channels.h"
+
 enum { TAPS = 9, OFFSETS = 18, CHANNELS = OFFSETS + TAPS, MAX_BRANCHES = 3, GRAIN_ROWS = 512 };
 
 static void bind_branch(struct dyconv_branch *out, struct binder *b, const char *prefix, const char *name, int64_t c)
@@ -48,8 +50,7 @@ struct pass {
 	struct ops *ops;
 	const struct feature_map *in;
 	size_t first[LEVELS + 1]; /* [LEVELS]: of all levels */
-	float *offset;            /* [first[LEVELS], 18] channels 2k, 2k + 1 are dy, dx of tap k */
-	float *modulation;        /* [first[LEVELS], 9] */
+	float *points;            /* [first[LEVELS], 27] channels 2k, 2k + 1 are dy, dx of tap k, 18 + k its modulation */
 	struct convolved same; /* in the memory of the result, which takes its place position by position */
 	struct convolved fine;   /* of the levels but the first */
 	struct convolved coarse; /* likewise: what a level gives to the finer one, before it is up-sampled */
@@ -67,82 +68,37 @@ static size_t positions_of(const struct feature_map *map)
 	return (size_t)map->height * (size_t)map->width;
 }
 
-struct taps_task {
-	const struct pass *pass;
-	const float *products; /* [rows, 27 * 9] each row times each channel's weights of each tap */
-};
-
-/* The plain 3x3 convolution of rows [begin, end): the neighbours' products with their taps' weights, added up. */
-static void add_taps(void *context, size_t begin, size_t end, int worker)
-{
-	const struct taps_task *t = context;
-	const struct pass *d = t->pass;
-	int level = 0;
-
-	(void)worker;
-	for (size_t row = begin; row < end; row++) {
-		const float *near[TAPS];
-		int taps[TAPS], count = 0;
-
-		while (row >= d->first[level + 1])
-			level++;
-		const struct feature_map *map = &d->in[level];
-		const int at = (int)(row - d->first[level]), y = at / map->width, x = at % map->width;
-		for (int k = 0; k < TAPS; k++) {
-			const int ny = y + k / 3 - 1, nx = x + k % 3 - 1;
-			if (ny < 0 || ny >= map->height || nx < 0 || nx >= map->width)
-				continue;
-			const size_t from = d->first[level] + (size_t)ny * (size_t)map->width + (size_t)nx;
-			near[count] = t->products + from * CHANNELS * TAPS;
-			taps[count++] = k;
-		}
-		for (int c = 0; c < CHANNELS; c++) {
-			float sum = d->m->offset_bias[c];
-			for (int i = 0; i < count; i++)
-				sum += near[i][c * TAPS + taps[i]];
-			if (c < OFFSETS)
-				d->offset[row * OFFSETS + (size_t)c] = sum;
-			else
-				d->modulation[row * TAPS + (size_t)(c - OFFSETS)] = sum;
-		}
-	}
-}
-
-/* Where the taps of all levels look and how much they count: one convolution, read by all three branches. It has so few
- * channels that copying each position's nine neighbours would cost more than it saves: the positions are multiplied
- * with the weights of all taps at once, and the products added up afterwards. */
+/* Where the taps of all levels look and how much they count: one convolution, read by all three branches. */
 static enum glip_status sample_levels(struct pass *d)
 {
 	const size_t rows = d->first[LEVELS];
-	const struct matrix *w = &d->m->offset;
+	int height[LEVELS], width[LEVELS];
 
-	if (!(d->offset = glip__ops_floats(d->ops, rows * OFFSETS)) ||
-	    !(d->modulation = glip__ops_floats(d->ops, rows * TAPS)))
+	if (!(d->points = glip__ops_floats(d->ops, rows * CHANNELS)))
 		return GLIP_ERR_NOMEM;
-	struct arena_mark mark = glip__arena_mark(d->ops->arena);
-	float *products = glip__ops_alloc(d->ops, rows, CHANNELS * TAPS * sizeof *products);
-	if (!products)
-		return GLIP_ERR_NOMEM;
-	/* A row of the weight is nine runs of C: as a matrix of 27 * 9 rows it is the same memory. */
-	const struct matrix by_tap = {
-		.data = w->data,
-		.rows = CHANNELS * TAPS,
-		.cols = d->m->channels,
-		.dtype = w->dtype,
-		/* Places to read at: an error there moves what is read. */
-		.precision = PRECISION_16_BITS,
-		.lasting = w->lasting,
+	for (int level = 0; level < LEVELS; level++) {
+		height[level] = d->in[level].height;
+		width[level] = d->in[level].width;
+	}
+	struct few_channels f = {
+		.maps = LEVELS,
+		.channels = d->m->channels,
+		.height = height,
+		.width = width,
+		.x = d->in[0].data,
+		.weight = d->m->offset,
+		.bias = d->m->offset_bias,
+		.gates = TAPS,
+		.out = d->points,
 	};
-	TRY(glip__linear(d->ops, d->in[0].data, (int64_t)rows, by_tap, NULL, ACT_NONE, products));
-	struct taps_task t = {d, products};
-	glip__pool_run(d->ops->pool, add_taps, &t, rows, GRAIN_ROWS);
-	glip__arena_release(d->ops->arena, mark);
-	return glip__sigmoid(d->ops, d->modulation, (int64_t)rows * TAPS, d->modulation);
+	/* Places to read at: an error there moves what is read. */
+	f.weight.precision = PRECISION_16_BITS;
+	return glip__conv_to_few(d->ops, &f);
 }
 
 struct reorder {
-	const float *x; /* [positions, row] */
-	size_t positions, row, count;
+	const float *x; /* [positions, 27] */
+	size_t positions, count;
 	float *out;
 };
 
@@ -153,13 +109,13 @@ static void reorder_positions(void *context, size_t begin, size_t end, int worke
 	(void)worker;
 	for (size_t p = begin; p < end; p++)
 		for (size_t at = p, c = 0; at < r->count; at += r->positions, c++)
-			r->out[at] = r->x[p * r->row + c];
+			r->out[at] = r->x[p * CHANNELS + c];
 }
 
-/* The first `count` elements of the channel-first buffer that holds what `x` [positions, row] holds. */
-static void channel_first(struct ops *ops, const float *x, size_t positions, size_t row, size_t count, float *out)
+/* The first `count` elements of the channel-first buffer that holds what `x` holds, points from some channel on. */
+static void channel_first(struct ops *ops, const float *x, size_t positions, size_t count, float *out)
 {
-	struct reorder r = {x, positions, row, count, out};
+	struct reorder r = {x, positions, count, out};
 
 	glip__pool_run(ops->pool, reorder_positions, &r, positions, GRAIN_ROWS);
 }
@@ -174,11 +130,11 @@ static enum glip_status near_points(const struct pass *d, int from, int to, int3
 		.out_height = d->in[to].height,
 		.out_width = d->in[to].width,
 		.stride = from == to ? 1 : 2,
-		.offset = d->offset + d->first[to] * OFFSETS,
-		.offset_row = OFFSETS,
+		.offset = d->points + d->first[to] * CHANNELS,
+		.offset_row = CHANNELS,
 		.offset_step = 1,
-		.modulation = d->modulation + d->first[to] * TAPS,
-		.modulation_row = TAPS,
+		.modulation = d->points + d->first[to] * CHANNELS + OFFSETS,
+		.modulation_row = CHANNELS,
 		.modulation_step = 1,
 		.index = index,
 		.blend = blend,
@@ -201,8 +157,8 @@ static enum glip_status coarse_points(const struct pass *d, int level, int32_t *
 	assert(small <= large);
 	/* WATCH: the original reads the larger level's channel-first buffers with the smaller output's strides: channel c
 	 * of output p is element c * small + p of the buffer, whatever channel and place that is. */
-	channel_first(d->ops, d->offset + finer * OFFSETS, large, OFFSETS, OFFSETS * small, offset);
-	channel_first(d->ops, d->modulation + finer * TAPS, large, TAPS, TAPS * small, modulation);
+	channel_first(d->ops, d->points + finer * CHANNELS, large, OFFSETS * small, offset);
+	channel_first(d->ops, d->points + finer * CHANNELS + OFFSETS, large, TAPS * small, modulation);
 	struct deform_points points = {
 		.height = map->height,
 		.width = map->width,
