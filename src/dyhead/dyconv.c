@@ -51,9 +51,9 @@ struct pass {
 	const struct feature_map *in;
 	size_t first[LEVELS + 1]; /* [LEVELS]: of all levels */
 	float *points;            /* [first[LEVELS], 27] channels 2k, 2k + 1 are dy, dx of tap k, 18 + k its modulation */
-	struct convolved same; /* in the memory of the result, which takes its place position by position */
-	struct convolved fine;   /* of the levels but the first */
-	struct convolved coarse; /* likewise: what a level gives to the finer one, before it is up-sampled */
+	struct convolved same;    /* in the memory of the result, which takes its place position by position */
+	struct convolved fine;    /* of the levels but the first */
+	struct convolved coarse;  /* likewise: what a level gives to the finer one, before it is up-sampled */
 };
 
 /* A branch's values at a level's size before its group norm, which is a factor and a shift per channel. */

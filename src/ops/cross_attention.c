@@ -132,8 +132,7 @@ static void attend_block(const struct cross_task *t, const struct cross_scratch 
 	size_t c = t->c, tokens = (size_t)a->tokens;
 	const struct scores plain = {.scale = 1};
 	float *x = a->visual + row * c;
-	for (size_t r = 0; r < rows; r++)
-		kernels->layer_norm(x + r * c, c, a->norm_weight, a->norm_bias, a->norm_eps, x + r * c);
+	kernels->layer_norm(&(struct norm){a->norm_weight, a->norm_bias, a->norm_eps}, x, c, NULL, rows, c, x, c);
 	for (size_t j = 0; j < c; j += t->nr)
 		kernels->pack_rows(x + j, DTYPE_F32, c, (int)glip__min_size(t->nr, c - j), rows, s->values + j * rows);
 	for (size_t i = 0; i < t->group_count; i++) {

@@ -1,6 +1,4 @@
 /* Deformable sampling points as rows and factors of a matrix product (torchvision deform_conv2d, 3x3, padding 1). */
-#include <math.h>
-
 #include "ops/ops_internal.h"
 
 enum { TAPS = 9, GRAIN_POINTS = 256 };
@@ -9,19 +7,25 @@ enum { TAPS = 9, GRAIN_POINTS = 256 };
 static void sample_point(const struct deform_points *d, float y, float x, float modulation, int32_t *index,
                          float *blend)
 {
-	for (int q = 0; q < 4; q++) {
-		index[q] = -1;
-		blend[q] = 0;
-	}
 	/* Written so that not-a-number is outside as well. */
-	if (!(y > -1 && y < (float)d->height && x > -1 && x < (float)d->width))
+	if (!(y > -1 && y < (float)d->height && x > -1 && x < (float)d->width)) {
+		for (int q = 0; q < 4; q++) {
+			index[q] = -1;
+			blend[q] = 0;
+		}
 		return;
-	float floor_y = floorf(y), floor_x = floorf(x);
-	float part_y = y - floor_y, part_x = x - floor_x;
+	}
+	/* Rounded down: both are above -1. */
+	int top = y < 0 ? -1 : (int)y, left = x < 0 ? -1 : (int)x;
+	float part_y = y - (float)top, part_x = x - (float)left;
+	bool inside = top >= 0 && top + 1 < d->height && left >= 0 && left + 1 < d->width;
 	for (int q = 0; q < 4; q++) {
-		int row = (int)floor_y + (q >> 1), column = (int)floor_x + (q & 1);
-		if (row < 0 || row >= d->height || column < 0 || column >= d->width)
+		int row = top + (q >> 1), column = left + (q & 1);
+		if (!inside && (row < 0 || row >= d->height || column < 0 || column >= d->width)) {
+			index[q] = -1;
+			blend[q] = 0;
 			continue;
+		}
 		index[q] = d->first_row + row * d->width + column;
 		blend[q] = (q >> 1 ? part_y : 1 - part_y) * (q & 1 ? part_x : 1 - part_x) * modulation;
 	}

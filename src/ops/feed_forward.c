@@ -26,6 +26,7 @@ static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 {
 	const struct feed_task *t = context;
 	const struct feed_forward *f = t->f;
+	const struct norm norm = {f->norm_weight, f->norm_bias, f->norm_eps};
 	size_t c = (size_t)f->channels;
 	float *normed = glip__worker_floats(&t->scratch, worker), *hidden = normed + t->block_rows * t->normed_ld;
 	float *scratch = hidden + t->block_rows * t->hidden_ld;
@@ -36,9 +37,7 @@ static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 	up.ldc = t->hidden_ld;
 	for (size_t block = begin; block < end; block++) {
 		size_t row = block * t->block_rows, rows = glip__min_size(t->block_rows, (size_t)f->rows - row);
-		for (size_t i = 0; i < rows; i++)
-			t->kernels->layer_norm(f->x + (row + i) * c, c, f->norm_weight, f->norm_bias, f->norm_eps,
-			                       normed + i * t->normed_ld);
+		t->kernels->layer_norm(&norm, f->x + row * c, c, NULL, rows, c, normed, t->normed_ld);
 		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
 		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
 	}

@@ -21,6 +21,11 @@ struct finish {
 	const float *scale; /* [cols] or NULL */
 };
 
+struct norm {
+	const float *weight, *bias; /* [n] */
+	float eps;
+};
+
 /* Rows of scores before their softmax: clamp(scale * x) + bias, and -100 where a row's region is not the column's. */
 struct scores {
 	float scale;       /* above 0 */
@@ -64,8 +69,10 @@ struct kernels {
 
 	/* ---- Rows ---- */
 
-	/* torch layer_norm of one row; y may be x. */
-	void (*layer_norm)(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y);
+	/* torch layer_norm of `rows` rows of n values, y [rows, ldy]; index: [rows] of rows of x [, ldx], -1 for a result of
+	 * zeros; NULL: row i itself. y may be x where index is NULL. */
+	void (*layer_norm)(const struct norm *m, const float *x, size_t ldx, const int32_t *index, size_t rows, size_t n,
+	                   float *y, size_t ldy);
 	/* torch softmax of `rows` rows of n scores, x [rows, ldx], in place. */
 	void (*softmax)(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n);
 	/* top[j] = max(top[j], x[r, j]) over the rows. */

@@ -17,7 +17,8 @@ void glip__blend__ref(int count, const float *const *row, const float *factor, s
 void glip__finish__ref(const struct finish *f, float *in, size_t ld_in, int rows, int cols,
                        const float *const *residual, float *const *out);
 
-void glip__layer_norm__ref(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y);
+void glip__layer_norm__ref(const struct norm *m, const float *x, size_t ldx, const int32_t *index, size_t rows,
+                           size_t n, float *y, size_t ldy);
 void glip__softmax__ref(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n);
 void glip__column_max__ref(const float *x, size_t rows, size_t n, float *top);
 void glip__column_exp__ref(float *x, size_t rows, size_t n, const float *top, double *sum);

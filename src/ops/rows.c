@@ -26,9 +26,9 @@ static enum glip_status check_rows(struct ops *ops, const char *what, int64_t ro
 
 struct norm_task {
 	const struct kernels *kernels;
-	const float *x, *weight, *bias;
+	struct norm norm;
+	const float *x;
 	size_t n;
-	float eps;
 	float *y;
 };
 
@@ -36,8 +36,7 @@ static void norm_rows(void *context, size_t begin, size_t end, int worker)
 {
 	const struct norm_task *t = context;
 	(void)worker;
-	for (size_t i = begin; i < end; i++)
-		t->kernels->layer_norm(t->x + i * t->n, t->n, t->weight, t->bias, t->eps, t->y + i * t->n);
+	t->kernels->layer_norm(&t->norm, t->x + begin * t->n, t->n, NULL, end - begin, t->n, t->y + begin * t->n, t->n);
 }
 
 enum glip_status glip__layer_norm(struct ops *ops, const float *x, int64_t rows, int64_t n, const float *weight,
@@ -46,7 +45,7 @@ enum glip_status glip__layer_norm(struct ops *ops, const float *x, int64_t rows,
 	TRY(check_rows(ops, "layer norm", rows, n));
 	if (n == 0)
 		return GLIP_OK;
-	struct norm_task t = {ops->kernels, x, weight, bias, (size_t)n, eps, y};
+	struct norm_task t = {ops->kernels, {weight, bias, eps}, x, (size_t)n, y};
 	glip__pool_run(ops->pool, norm_rows, &t, (size_t)rows, row_grain((size_t)n));
 	return GLIP_OK;
 }

@@ -1,40 +1,98 @@
 /* Row and element kernels on vectors, included after a vec_<instruction set>.h. Contracts: ops/kernels_table.h. */
 
-/* Two passes, each in two vectors of partial sums. */
-static void layer_norm(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y)
-{
-	vec even = v_zero(), odd = v_zero();
-	size_t i = 0;
-	for (; i + 2 * V <= n; i += 2 * V) {
-		even = v_add(even, v_load(x + i));
-		odd = v_add(odd, v_load(x + i + V));
-	}
-	for (; i < n; i += V)
-		even = v_add(even, load_part(x + i, n - i));
-	float mean = v_sum(v_add(even, odd)) / (float)n;
-	vec middle = v_set1(mean);
-	even = v_zero();
-	odd = v_zero();
-	for (i = 0; i + 2 * V <= n; i += 2 * V) {
-		vec first = v_sub(v_load(x + i), middle), second = v_sub(v_load(x + i + V), middle);
-		even = v_fma(first, first, even);
-		odd = v_fma(second, second, odd);
-	}
-	for (; i < n; i += V) {
-		vec d = v_sub(n - i >= V ? v_load(x + i) : v_load_fill(x + i, n - i, mean), middle);
-		even = v_fma(d, d, even);
-	}
-	vec inverse = v_set1(1 / sqrtf(v_sum(v_add(even, odd)) / (float)n + eps));
-	BY_VECTORS(n, 1, {
-		vec d = v_mul(v_sub(load_part(x + at, lanes), middle), inverse);
-		store_part(y + at, v_fma(d, load_part(weight + at, lanes), load_part(bias + at, lanes)), lanes);
-	});
-}
-
 /* The first `lanes` lanes, `fill` in the others. */
 INLINE vec load_fill(const float *p, size_t lanes, float fill)
 {
 	return lanes >= V ? v_load(p) : v_load_fill(p, lanes, fill);
+}
+
+/* Rows that are normalised together, so that their sums are joined together; v_sum4 has as many. */
+enum { NORM_ROWS = 4 };
+
+/* Adds the lanes of each row's two vectors of partial sums. */
+INLINE void join_sums(int rows, const vec sum[NORM_ROWS][2], float *out)
+{
+	vec all[NORM_ROWS];
+	UNROLL
+	for (int i = 0; i < NORM_ROWS; i++)
+		all[i] = v_add(sum[i < rows ? i : 0][0], sum[i < rows ? i : 0][1]);
+	v_sum4(out, all[0], all[1], all[2], all[3], NULL);
+}
+
+/* The row's two vectors at value `at`, of which `lanes` count, less `middle`: added up, or their squares are. */
+INLINE void add_values(bool squares, const float *x, size_t at, size_t lanes, vec middle, float fill, vec sum[2])
+{
+	UNROLL
+	for (size_t v = 0; v < 2; v++) {
+		if (v * V >= lanes)
+			continue;
+		vec value = v_sub(load_fill(x + at + v * V, lanes - v * V, fill), middle);
+		sum[v] = squares ? v_fma(value, value, sum[v]) : v_add(sum[v], value);
+	}
+}
+
+/* Two passes, each in two vectors of partial sums; rows is a constant. */
+INLINE void norm_rows(int rows, const struct norm *m, const float *const *x, size_t n, float *const *y)
+{
+	float mean[NORM_ROWS] = {0}, inverse[NORM_ROWS];
+	UNROLL
+	for (int pass = 0; pass < 2; pass++) {
+		vec sum[NORM_ROWS][2], middle[NORM_ROWS];
+		size_t at = 0;
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			sum[i][0] = sum[i][1] = v_zero();
+			middle[i] = v_set1(mean[i]);
+		}
+		for (; at + 2 * V <= n; at += 2 * V) {
+			UNROLL
+			for (int i = 0; i < rows; i++)
+				add_values(pass, x[i], at, 2 * V, middle[i], 0, sum[i]);
+		}
+		if (at < n) {
+			UNROLL
+			for (int i = 0; i < rows; i++)
+				add_values(pass, x[i], at, n - at, middle[i], mean[i], sum[i]);
+		}
+		join_sums(rows, sum, pass ? inverse : mean);
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			if (pass)
+				inverse[i] = 1 / sqrtf(inverse[i] / (float)n + m->eps);
+			else
+				mean[i] /= (float)n;
+		}
+	}
+	BY_VECTORS(n, 1, {
+		vec weight = load_part(m->weight + at, lanes), bias = load_part(m->bias + at, lanes);
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			vec d = v_mul(v_sub(load_part(x[i] + at, lanes), v_set1(mean[i])), v_set1(inverse[i]));
+			store_part(y[i] + at, v_fma(d, weight, bias), lanes);
+		}
+	});
+}
+
+static void layer_norm(const struct norm *m, const float *x, size_t ldx, const int32_t *index, size_t rows, size_t n,
+                       float *y, size_t ldy)
+{
+	const float *from[NORM_ROWS];
+	float *to[NORM_ROWS];
+	int count = 0;
+	for (size_t row = 0; row < rows; row++) {
+		if (index && index[row] < 0) {
+			memset(y + row * ldy, 0, n * sizeof *y);
+			continue;
+		}
+		from[count] = x + (index ? (size_t)index[row] : row) * ldx;
+		to[count++] = y + row * ldy;
+		if (count == NORM_ROWS) {
+			norm_rows(NORM_ROWS, m, from, n, to);
+			count = 0;
+		}
+	}
+	for (int i = 0; i < count; i++)
+		norm_rows(1, m, from + i, n, to + i);
 }
 
 /* The scores' values before their softmax, V of them; whether there is a clamp, a bias and a region are constants. */

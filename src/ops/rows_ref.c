@@ -1,10 +1,10 @@
 /* Row and element kernels in plain C, accumulated in double. */
 #include <math.h>
+#include <string.h>
 
 #include "ops/ref.h"
 
-/* torch.nn.functional.layer_norm over one row. */
-void glip__layer_norm__ref(const float *x, size_t n, const float *weight, const float *bias, float eps, float *y)
+static void norm_row(const struct norm *m, const float *x, size_t n, float *y)
 {
 	double sum = 0, square = 0;
 	for (size_t i = 0; i < n; i++)
@@ -14,9 +14,21 @@ void glip__layer_norm__ref(const float *x, size_t n, const float *weight, const 
 		double d = (double)x[i] - mean;
 		square += d * d;
 	}
-	double inverse = 1 / sqrt(square / (double)n + (double)eps);
+	double inverse = 1 / sqrt(square / (double)n + (double)m->eps);
 	for (size_t i = 0; i < n; i++)
-		y[i] = (float)(((double)x[i] - mean) * inverse * (double)weight[i] + (double)bias[i]);
+		y[i] = (float)(((double)x[i] - mean) * inverse * (double)m->weight[i] + (double)m->bias[i]);
+}
+
+/* torch.nn.functional.layer_norm over each row. */
+void glip__layer_norm__ref(const struct norm *m, const float *x, size_t ldx, const int32_t *index, size_t rows,
+                           size_t n, float *y, size_t ldy)
+{
+	for (size_t row = 0; row < rows; row++, y += ldy) {
+		if (index && index[row] < 0)
+			memset(y, 0, n * sizeof *y);
+		else
+			norm_row(m, x + (index ? (size_t)index[row] : row) * ldx, n, y);
+	}
 }
 
 static void softmax_row(float *x, size_t n)

@@ -86,6 +86,7 @@ static void window_blocks(void *context, size_t begin, size_t end, int worker)
 {
 	const struct window_task *t = context;
 	const struct window_attention *w = t->w;
+	const struct norm norm = {w->norm_weight, w->norm_bias, w->norm_eps};
 	size_t c = (size_t)w->channels, tokens = (size_t)w->tokens;
 	float *normed = glip__worker_floats(&t->scratch, worker), *qkv = normed + t->block_rows * t->normed_ld;
 	float *scratch = qkv + t->block_rows * t->qkv_ld;
@@ -98,14 +99,7 @@ static void window_blocks(void *context, size_t begin, size_t end, int worker)
 		size_t first = block * t->block_windows;
 		size_t count = glip__min_size(t->block_windows, (size_t)w->windows - first);
 		size_t row = first * tokens, rows = count * tokens;
-		for (size_t i = 0; i < rows; i++) {
-			int32_t from = w->rows[row + i];
-			if (from < 0)
-				memset(normed + i * t->normed_ld, 0, c * sizeof *normed);
-			else
-				t->kernels->layer_norm(w->x + (size_t)from * c, c, w->norm_weight, w->norm_bias, w->norm_eps,
-				                       normed + i * t->normed_ld);
-		}
+		t->kernels->layer_norm(&norm, w->x, c, w->rows + row, rows, c, normed, t->normed_ld);
 		glip__multiply(&t->packed_qkv, &product, 0, rows, normed, t->normed_ld, scratch);
 		attend_windows(t, first, count, normed, qkv, scratch);
 		glip__multiply(&t->packed_proj, &t->proj, row, rows, normed, t->normed_ld, scratch);

@@ -8,23 +8,36 @@ enum { SIZES = sizeof sizes / sizeof *sizes };
 /* Sums in float over up to 768 values of order 1: a few units in the last place of the largest term. */
 static void layer_norm(const struct kernels *k)
 {
+	static const int32_t index[] = {3, 0, -1, 6, 6, 1, -1, 2, 5};
+	enum { ROWS = 7, LISTED = sizeof index / sizeof *index };
 	for (int s = 0; s < SIZES; s++) {
-		size_t n = sizes[s];
-		float *x = guarded_random(n, 3), *w = guarded_random(n, 1), *b = guarded_random(n, 1), *y = guarded(n),
-			  *z = guarded(n);
-		for (size_t i = 0; i < n; i++)
-			x[i] += 2;
-		glip__layer_norm__ref(x, n, w, b, 1e-5F, y);
-		k->layer_norm(x, n, w, b, 1e-5F, z);
+		size_t n = sizes[s], ldx = n + (size_t)s % 3, ldy = n + (size_t)s % 2, count = LISTED * ldy;
+		float *x = guarded_random(ROWS * ldx, 3), *w = guarded_random(n, 1), *b = guarded_random(n, 1),
+			  *y = guarded(count), *z = guarded(count);
+		const struct norm norm = {w, b, 1e-5F};
 		/* One value: the mean is the value itself but for rounding, and 1 / sqrt(eps) magnifies that. */
-		assert_close("layer_norm", k->name, z, y, n, n == 1 ? 1e-4 : 3e-6, 0);
-		k->layer_norm(x, n, w, b, 1e-5F, x);
-		assert_memory_equal(x, z, n * sizeof(float));
-		free_guarded(x, n);
+		double tolerance = n == 1 ? 1e-4 : 3e-6;
+		for (size_t i = 0; i < ROWS * ldx; i++)
+			x[i] += 2;
+		memset(y, 0, count * sizeof *y);
+		memset(z, 0, count * sizeof *z);
+		glip__layer_norm__ref(&norm, x, ldx, index, LISTED, n, y, ldy);
+		k->layer_norm(&norm, x, ldx, index, LISTED, n, z, ldy);
+		assert_close("layer_norm by index", k->name, z, y, count, tolerance, 0);
+		glip__layer_norm__ref(&norm, x, ldx, NULL, ROWS, n, y, ldy);
+		k->layer_norm(&norm, x, ldx, NULL, ROWS, n, z, ldy);
+		assert_close("layer_norm", k->name, z, y, ROWS * ldy, tolerance, 0);
+		/* The same bits in place, and for a row by itself. */
+		k->layer_norm(&norm, x, ldx, NULL, 1, n, y, ldy);
+		assert_memory_equal(y, z, n * sizeof *y);
+		k->layer_norm(&norm, x, ldx, NULL, ROWS, n, x, ldx);
+		for (size_t i = 0; i < ROWS; i++)
+			assert_memory_equal(x + i * ldx, z + i * ldy, n * sizeof *x);
+		free_guarded(x, ROWS * ldx);
 		free_guarded(w, n);
 		free_guarded(b, n);
-		free_guarded(y, n);
-		free_guarded(z, n);
+		free_guarded(y, count);
+		free_guarded(z, count);
 	}
 }
 
