@@ -32,8 +32,8 @@ struct dyconv {
 void glip__dyconv_bind(struct dyconv *out, struct binder *b, const char *prefix, int channels, int groups);
 
 /* in: p3..p7, each level half the one before, rounded up, each one's data right behind that of the one before. out: the
- * same sizes and order, data by the caller, sharing none with in: every level reads its neighbours' old values. Errors: NOMEM,
- * LIMIT (levels of more than 2^31 positions). */
+ * same sizes and order, data by the caller, sharing none with in: every level reads its neighbours' old values.
+ * Errors: NOMEM, LIMIT (levels of more than 2^31 positions). */
 enum glip_status glip__dyconv_forward(const struct dyconv *m, struct ops *ops, const struct feature_map in[LEVELS],
                                       struct feature_map out[LEVELS]);
 

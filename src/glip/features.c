@@ -28,7 +28,8 @@ static enum glip_status prepare(struct glip_session *s, const struct glip_image 
 	uint8_t *resized = glip__ops_alloc(&s->ops, (size_t)network.width * (size_t)network.height, 3);
 	if (*out == NULL || resized == NULL)
 		return GLIP_ERR_NOMEM;
-	TRY(glip__resize(image, network, &s->allocator, resized, s->ops.err));
+	TRY(glip__resize(image, network, s->pool, &s->allocator, resized, s->ops.err));
+	TRY(glip__ops_begin(&s->ops)); /* given up, rows may be missing */
 	glip__normalise(resized, network, padded, *out);
 	glip__arena_release(&s->arena, mark);
 	struct feature_map input = {*out, padded.height, padded.width, 3};

@@ -3,6 +3,7 @@
 #define GLIP_IMAGE_PREPROCESS_H
 
 #include "base/alloc.h"
+#include "base/pool.h"
 
 struct image_size {
 	int width, height;
@@ -23,8 +24,8 @@ enum glip_status glip__network_size(struct image_size image, int short_side, int
 
 /* Pillow's BILINEAR with antialiasing on 8-bit data, byte for byte: horizontal pass first, 22-bit fixed-point
  * coefficients. `source` passed glip__image_check and may have any format; out is packed RGB, size.width *
- * size.height * 3 bytes. Scratch comes from the allocator. Errors: NOMEM. */
-enum glip_status glip__resize(const struct glip_image *source, struct image_size size,
+ * size.height * 3 bytes. Scratch comes from the allocator; pool NULL: by the calling thread alone. Errors: NOMEM. */
+enum glip_status glip__resize(const struct glip_image *source, struct image_size size, struct pool *pool,
                               const struct glip_allocator *allocator, uint8_t *out, struct glip_error *err);
 
 /* Packed RGB bytes to normalised BGR floats, channels-last, zero-padded right and bottom:

@@ -2,7 +2,8 @@
  *
  * Both passes are the same sum over rows of bytes. For the horizontal one, LANES source rows are transposed piece by
  * piece, so that equal columns lie side by side and the sum runs over contiguous bytes there, too. Its results go into
- * a window of rows that the vertical pass slides over: scratch grows with the filter's support, not with the image. */
+ * a window of rows that the vertical pass slides over: scratch grows with the filter's support, not with the image.
+ * Each thread makes a band of the result. */
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@
 enum {
 	PRECISION = 22, /* fractional bits of a coefficient: 8 bits of pixel and 2 of headroom make 32 */
 	LANES = 16,     /* source rows that are resized together */
-	PIECE = 128     /* source columns that are transposed together, at least */
+	PIECE = 128,    /* source columns that are transposed together, at least */
+	MIN_BAND = 32   /* rows of the result: every band resizes some source rows that its neighbours resize too */
 };
 
 /* Where an output position gets its value from. */
@@ -111,19 +113,26 @@ struct resizer {
 	ptrdiff_t source_stride;
 	size_t pixel_bytes, channel[3];
 	struct axis x, y;
-	uint8_t *piece; /* [piece_columns][3][LANES] source pixels */
-	size_t piece_columns;
-	/* Horizontally resized rows first .. first + rows of the source. */
-	uint8_t *window;
-	size_t row_bytes, capacity, first, rows;
+	size_t piece_columns, row_bytes, capacity;
+	size_t bands, band_rows; /* of the result, each by one thread */
+	uint8_t *scratch;        /* [bands] of a piece and a window */
+	size_t scratch_bytes;
+	uint8_t *out;
+};
+
+/* What a band is made with. */
+struct band {
+	uint8_t *piece;  /* [piece_columns][3][LANES] source pixels */
+	uint8_t *window; /* horizontally resized rows first .. first + rows of the source */
+	size_t first, rows;
 };
 
 /* Source columns [begin, end) of `rows` rows from `top` into the piece. */
-static void transpose_in(struct resizer *r, size_t top, size_t rows, size_t begin, size_t end)
+static void transpose_in(const struct resizer *r, uint8_t *piece, size_t top, size_t rows, size_t begin, size_t end)
 {
 	for (size_t lane = 0; lane < rows; lane++) {
 		const uint8_t *in = r->source->pixels + (ptrdiff_t)(top + lane) * r->source_stride + begin * r->pixel_bytes;
-		uint8_t *out = r->piece + lane;
+		uint8_t *out = piece + lane;
 		for (size_t x = begin; x < end; x++) {
 			out[0] = in[r->channel[0]];
 			out[LANES] = in[r->channel[1]];
@@ -135,7 +144,7 @@ static void transpose_in(struct resizer *r, size_t top, size_t rows, size_t begi
 }
 
 /* Resizes source rows [top, top + rows) horizontally into out[rows][x.out_size][3]. */
-static void resize_strip(struct resizer *r, size_t top, size_t rows, uint8_t *out)
+static void resize_strip(const struct resizer *r, uint8_t *piece, size_t top, size_t rows, uint8_t *out)
 {
 	size_t begin = 0, end = 0;
 	for (size_t x = 0; x < r->x.out_size; x++) {
@@ -145,10 +154,10 @@ static void resize_strip(struct resizer *r, size_t top, size_t rows, uint8_t *ou
 			end = begin + r->piece_columns;
 			if (end > (size_t)r->source->width)
 				end = (size_t)r->source->width;
-			transpose_in(r, top, rows, begin, end);
+			transpose_in(r, piece, top, rows, begin, end);
 		}
 		uint8_t pixel[3 * LANES];
-		const uint8_t *in = r->piece + (taps.first - begin) * 3 * LANES;
+		const uint8_t *in = piece + (taps.first - begin) * 3 * LANES;
 		sum_rows(in, 3 * LANES, r->x.weights + x * r->x.support, taps.count, pixel, 3 * LANES);
 		uint8_t *to = out + x * 3;
 		for (size_t lane = 0; lane < rows; lane++) {
@@ -161,20 +170,38 @@ static void resize_strip(struct resizer *r, size_t top, size_t rows, uint8_t *ou
 }
 
 /* Makes the window hold source rows [taps.first, taps.first + taps.count). */
-static void fill_window(struct resizer *r, struct taps taps)
+static void fill_window(const struct resizer *r, struct band *b, struct taps taps)
 {
 	size_t height = (size_t)r->source->height;
-	while (r->first + r->rows < taps.first + taps.count) {
-		if (r->rows + LANES > r->capacity) {
-			size_t passed = taps.first - r->first;
-			r->rows -= passed;
-			r->first = taps.first;
-			memmove(r->window, r->window + passed * r->row_bytes, r->rows * r->row_bytes);
+	while (b->first + b->rows < taps.first + taps.count) {
+		if (b->rows + LANES > r->capacity) {
+			size_t passed = taps.first - b->first;
+			b->rows -= passed;
+			b->first = taps.first;
+			memmove(b->window, b->window + passed * r->row_bytes, b->rows * r->row_bytes);
 		}
-		size_t top = r->first + r->rows;
+		size_t top = b->first + b->rows;
 		size_t rows = height - top < LANES ? height - top : LANES;
-		resize_strip(r, top, rows, r->window + r->rows * r->row_bytes);
-		r->rows += rows;
+		resize_strip(r, b->piece, top, rows, b->window + b->rows * r->row_bytes);
+		b->rows += rows;
+	}
+}
+
+static void resize_bands(void *context, size_t begin, size_t end, int worker)
+{
+	const struct resizer *r = context;
+	(void)worker;
+	for (size_t i = begin; i < end; i++) {
+		size_t y = i * r->band_rows, last = y + r->band_rows < r->y.out_size ? y + r->band_rows : r->y.out_size;
+		struct band b = {.piece = r->scratch + i * r->scratch_bytes};
+		b.window = b.piece + r->piece_columns * 3 * LANES;
+		b.first = y < last ? r->y.taps[y].first : 0;
+		for (; y < last; y++) {
+			struct taps taps = r->y.taps[y];
+			fill_window(r, &b, taps);
+			sum_rows(b.window + (taps.first - b.first) * r->row_bytes, r->row_bytes, r->y.weights + y * r->y.support,
+			         taps.count, r->out + y * r->row_bytes, r->row_bytes);
+		}
 	}
 }
 
@@ -190,28 +217,29 @@ static enum glip_status resizer_init(struct resizer *r, const struct glip_image 
 	r->piece_columns = r->x.support > PIECE ? 2 * r->x.support : PIECE;
 	/* Twice the support: a row is moved once on average. */
 	r->capacity = 2 * r->y.support + 2 * LANES;
-	r->piece = glip__calloc(allocator, r->piece_columns, 3 * LANES);
-	r->window = glip__malloc(allocator, r->capacity, r->row_bytes);
-	if (!r->piece || !r->window)
-		return glip__fail_nomem(err, "resizing", r->capacity * r->row_bytes);
-	return GLIP_OK;
+	size_t most = (r->y.out_size + MIN_BAND - 1) / MIN_BAND;
+	r->bands = r->bands < most ? r->bands : most;
+	r->band_rows = (r->y.out_size + r->bands - 1) / r->bands;
+	if (!glip__mul_size(r->capacity, r->row_bytes, &r->scratch_bytes) ||
+	    r->scratch_bytes > SIZE_MAX - r->piece_columns * 3 * LANES)
+		return glip__fail_nomem(err, "resizing", SIZE_MAX);
+	r->scratch_bytes += r->piece_columns * 3 * LANES;
+	r->scratch = glip__calloc(allocator, r->bands, r->scratch_bytes);
+	return r->scratch ? GLIP_OK : glip__fail_nomem(err, "resizing", r->scratch_bytes);
 }
 
-enum glip_status glip__resize(const struct glip_image *source, struct image_size size,
+enum glip_status glip__resize(const struct glip_image *source, struct image_size size, struct pool *pool,
                               const struct glip_allocator *allocator, uint8_t *out, struct glip_error *err)
 {
-	struct resizer r = {0};
+	struct resizer r = {.bands = pool ? (size_t)glip__pool_threads(pool) : 1, .out = out};
 	enum glip_status status = GLIP_OK;
 	TRY_OUT(resizer_init(&r, source, size, allocator, err));
-	for (size_t y = 0; y < r.y.out_size; y++) {
-		struct taps taps = r.y.taps[y];
-		fill_window(&r, taps);
-		const uint8_t *in = r.window + (taps.first - r.first) * r.row_bytes;
-		sum_rows(in, r.row_bytes, r.y.weights + y * r.y.support, taps.count, out + y * r.row_bytes, r.row_bytes);
-	}
+	if (pool)
+		glip__pool_run(pool, resize_bands, &r, r.bands, 1);
+	else
+		resize_bands(&r, 0, 1, 0);
 out:
-	glip__free(allocator, r.window);
-	glip__free(allocator, r.piece);
+	glip__free(allocator, r.scratch);
 	axis_free(&r.x, allocator);
 	axis_free(&r.y, allocator);
 	return status;

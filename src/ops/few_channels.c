@@ -1,6 +1,6 @@
 /* Positions are multiplied with the weights of all taps at once, and the products added up where the taps meet. A strip
- * of a map's lines goes through a few lines at a time, whose products and those of the two lines before them stay in the
- * second-level cache. Products that need all rows at once (BLAS) are made before, for all strips. */
+ * of a map's lines goes through a few lines at a time, whose products and those of the two lines before them stay in
+ * the second-level cache. Products that need all rows at once (BLAS) are made before, for all strips. */
 #include "ops/few_channels.h"
 
 #include "ops/packed.h"

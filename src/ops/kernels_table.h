@@ -69,8 +69,8 @@ struct kernels {
 
 	/* ---- Rows ---- */
 
-	/* torch layer_norm of `rows` rows of n values, y [rows, ldy]; index: [rows] of rows of x [, ldx], -1 for a result of
-	 * zeros; NULL: row i itself. y may be x where index is NULL. */
+	/* torch layer_norm of `rows` rows of n values, y [rows, ldy]; index [rows]: rows of x, ldx apart, -1 for a result
+	 * of zeros; NULL: row i itself. y may be x where index is NULL. */
 	void (*layer_norm)(const struct norm *m, const float *x, size_t ldx, const int32_t *index, size_t rows, size_t n,
 	                   float *y, size_t ldy);
 	/* torch softmax of `rows` rows of n scores, x [rows, ldx], in place. */

@@ -35,6 +35,10 @@ static inline void glip__ops_stage(const struct ops *ops, const char *stage)
 		ops->stage_done(ops->stage_user, stage);
 }
 
+/* GLIP_ERR_CANCELLED once the caller wants to stop: the first line of every operator, and due wherever the pool may
+ * have left work undone. */
+enum glip_status glip__ops_begin(struct ops *ops);
+
 /* count floats (or `size`-byte items) of scratch; NULL when out of memory, with ops->err set. */
 float *glip__ops_floats(struct ops *ops, size_t count);
 void *glip__ops_alloc(struct ops *ops, size_t count, size_t size);

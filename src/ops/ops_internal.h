@@ -5,9 +5,6 @@
 #include "base/cpu.h"
 #include "ops/kernels_table.h"
 
-/* GLIP_ERR_CANCELLED once the caller wants to stop: the first line of every operator. */
-enum glip_status glip__ops_begin(struct ops *ops);
-
 /* Scratch of one slice per worker, `size` bytes each rounded up to whole cache lines; NULL when out of memory. */
 struct worker_scratch {
 	char *data;

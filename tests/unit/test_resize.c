@@ -28,9 +28,32 @@ static uint8_t *resize(const struct glip_image *image, struct image_size size)
 	struct glip_error err = {GLIP_OK, ""};
 	uint8_t *out = malloc((size_t)size.width * (size_t)size.height * 3);
 	assert_non_null(out);
-	if (glip__resize(image, size, &glip__default_allocator, out, &err) != GLIP_OK)
+	if (glip__resize(image, size, NULL, &glip__default_allocator, out, &err) != GLIP_OK)
 		fail_msg("%s", err.message);
 	return out;
+}
+
+/* However many threads there are, each byte is the same. */
+static void test_threads(void **state)
+{
+	(void)state;
+	static const struct image_size sizes[] = {{61, 380}, {200, 120}, {7, 33}, {370, 64}, {1, 1}};
+	struct glip_image source = load("tests/data/images/resize.png");
+	for (int threads = 2; threads <= 5; threads += 3) {
+		struct pool *pool;
+		assert_int_equal(glip__pool_create(threads, &glip__default_allocator, &pool, NULL), GLIP_OK);
+		for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+			size_t bytes = (size_t)sizes[i].width * (size_t)sizes[i].height * 3;
+			uint8_t *alone = resize(&source, sizes[i]), *together = malloc(bytes);
+			assert_non_null(together);
+			assert_int_equal(glip__resize(&source, sizes[i], pool, &glip__default_allocator, together, NULL), GLIP_OK);
+			assert_memory_equal(together, alone, bytes);
+			free(alone);
+			free(together);
+		}
+		glip__pool_free(pool);
+	}
+	glip_image_free(&source);
 }
 
 static size_t different_bytes(const uint8_t *a, const uint8_t *b, size_t count)
@@ -138,7 +161,7 @@ static void test_extreme_shapes(void **state)
 		size_t out_bytes = (size_t)shapes[i].size.width * (size_t)shapes[i].size.height * 3;
 		uint8_t *out = malloc(out_bytes);
 		assert_non_null(out);
-		assert_int_equal(glip__resize(&image, shapes[i].size, &probe.allocator, out, NULL), GLIP_OK);
+		assert_int_equal(glip__resize(&image, shapes[i].size, NULL, &probe.allocator, out, NULL), GLIP_OK);
 		for (size_t k = 0; k < out_bytes; k++)
 			if (out[k] != 173)
 				fail_msg("%d x %d: byte %zu is %d", shapes[i].width, shapes[i].height, k, out[k]);
@@ -161,7 +184,7 @@ static void test_resize_out_of_memory(void **state)
 	for (;; n++) {
 		struct glip_error err = {GLIP_OK, ""};
 		alloc_probe_arm(&probe, n, 0);
-		enum glip_status status = glip__resize(&source, size, &probe.allocator, out, &err);
+		enum glip_status status = glip__resize(&source, size, NULL, &probe.allocator, out, &err);
 		assert_int_equal(probe.live, 0);
 		if (status == GLIP_OK)
 			break;
@@ -354,15 +377,11 @@ static void test_reference_cases(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_equals_pillow),
-		cmocka_unit_test(test_pixel_formats),
-		cmocka_unit_test(test_grey_is_spread),
-		cmocka_unit_test(test_extreme_shapes),
-		cmocka_unit_test(test_resize_out_of_memory),
-		cmocka_unit_test(test_network_size),
-		cmocka_unit_test(test_network_size_errors),
-		cmocka_unit_test(test_image_check),
-		cmocka_unit_test(test_normalise),
+		cmocka_unit_test(test_equals_pillow),   cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_pixel_formats),   cmocka_unit_test(test_grey_is_spread),
+		cmocka_unit_test(test_extreme_shapes),  cmocka_unit_test(test_resize_out_of_memory),
+		cmocka_unit_test(test_network_size),    cmocka_unit_test(test_network_size_errors),
+		cmocka_unit_test(test_image_check),     cmocka_unit_test(test_normalise),
 		cmocka_unit_test(test_reference_cases),
 	};
 	return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
