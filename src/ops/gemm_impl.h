@@ -168,10 +168,12 @@ INLINE void dot_step(int rows, enum dtype dtype, size_t p, size_t n, const float
 	}
 }
 
-/* Dot products of `rows` left rows with four right rows; rows and dtype are constants. */
+/* Dot products of `rows` left rows with four right rows; rows and dtype are constants. The four rows at next, which come
+ * after them, are asked for meanwhile; NULL: none. */
 INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_t lda, const void *b, size_t ldb,
-                     const float *bias, float *c, size_t ldc)
+                     const void *next, const float *bias, float *c, size_t ldc)
 {
+	const size_t size = dtype == DTYPE_F32 ? sizeof(float) : sizeof(uint16_t);
 	vec sum[DOT_ROWS][DOT_COLS];
 	UNROLL
 	for (int i = 0; i < rows; i++) {
@@ -180,8 +182,12 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 			sum[i][j] = v_zero();
 	}
 	size_t p = 0;
-	for (; p + V <= k; p += V)
+	for (; p + V <= k; p += V) {
+		UNROLL
+		for (int j = 0; j < DOT_COLS && next; j++)
+			__builtin_prefetch((const char *)next + ((size_t)j * ldb + p) * size);
 		dot_step(rows, dtype, p, V, a, lda, b, ldb, sum);
+	}
 	if (p < k)
 		dot_step(rows, dtype, p, k - p, a, lda, b, ldb, sum);
 	UNROLL
@@ -190,10 +196,10 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 }
 
 #define DOT_CASE(r) \
-	case r: dot_tile(r, dtype, k, a, lda, b, ldb, bias, c, ldc); break
+	case r: dot_tile(r, dtype, k, a, lda, b, ldb, rows > DOT_ROWS ? NULL : next, bias, c, ldc); break
 
 INLINE void dot_rows_of(enum dtype dtype, size_t k, const float *a, size_t lda, int rows, const void *b, size_t ldb,
-                        const float *bias, float *c, size_t ldc)
+                        const void *next, const float *bias, float *c, size_t ldc)
 {
 	for (; rows > 0; rows -= DOT_ROWS, a += DOT_ROWS * lda, c += DOT_ROWS * ldc) {
 		switch (rows < DOT_ROWS ? rows : DOT_ROWS) {
@@ -221,6 +227,7 @@ static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void 
 		float *to = c + j, part[KERNEL_MAX_DOT_ROWS * DOT_COLS], part_bias[DOT_COLS] = {0};
 		size_t ld_to = ldc, ld_right = ldb;
 		int width = cols - j < DOT_COLS ? cols - j : DOT_COLS;
+		const void *next = j + 2 * DOT_COLS <= cols ? (const char *)right + DOT_COLS * ldb * size : NULL;
 		/* The last columns, one at a time: the same right row four times. */
 		for (int i = 0; i < (width < DOT_COLS ? width : 1); i++) {
 			if (width < DOT_COLS) {
@@ -231,9 +238,9 @@ static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void 
 				add = part_bias;
 			}
 			if (dtype == DTYPE_F32)
-				dot_rows_of(DTYPE_F32, k, a, lda, rows, right, ld_right, add, to, ld_to);
+				dot_rows_of(DTYPE_F32, k, a, lda, rows, right, ld_right, next, add, to, ld_to);
 			else
-				dot_rows_of(DTYPE_BF16, k, a, lda, rows, right, ld_right, add, to, ld_to);
+				dot_rows_of(DTYPE_BF16, k, a, lda, rows, right, ld_right, next, add, to, ld_to);
 			for (int r = 0; r < rows && width < DOT_COLS; r++)
 				c[(size_t)r * ldc + (size_t)(j + i)] = part[r * DOT_COLS];
 			right = (const char *)right + ldb * size;
