@@ -168,8 +168,8 @@ INLINE void dot_step(int rows, enum dtype dtype, size_t p, size_t n, const float
 	}
 }
 
-/* Dot products of `rows` left rows with four right rows; rows and dtype are constants. The four rows at next, which come
- * after them, are asked for meanwhile; NULL: none. */
+/* Dot products of `rows` left rows with four right rows; rows and dtype are constants. The four rows at next, which
+ * come after them, are asked for meanwhile; NULL: none. */
 INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_t lda, const void *b, size_t ldb,
                      const void *next, const float *bias, float *c, size_t ldc)
 {
