@@ -214,20 +214,6 @@ static void test_kept(void **state)
 	for_each_set(kept_panels);
 }
 
-static bool gives_up(void *user)
-{
-	(void)user;
-	return true;
-}
-
-/* False once, then true. */
-static bool gives_up_later(void *user)
-{
-	bool *asked = user, answer = *asked;
-	*asked = true;
-	return answer;
-}
-
 /* Panels that come to nothing take nothing of the limit, and without memory for them a product packs for itself. */
 static void test_not_kept(void **state)
 {
@@ -315,6 +301,10 @@ static void test_faults(void **state)
 	g.sums = &over;
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_ARGUMENT);
 	rows[1] = 0;
+	const int32_t nowhere = -1;
+	g.c_index = &nowhere;
+	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_ARGUMENT);
+	g.c_index = NULL;
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
 	for (int i = 0; i < 6; i++)
 		assert_true(sums[i] == 0);

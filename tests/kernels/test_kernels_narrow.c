@@ -486,20 +486,6 @@ static void test_kept(void **state)
 	glip__pool_free(pool);
 }
 
-static bool gives_up(void *user)
-{
-	(void)user;
-	return true;
-}
-
-/* False once, then true. */
-static bool gives_up_later(void *user)
-{
-	bool *asked = user, answer = *asked;
-	*asked = true;
-	return answer;
-}
-
 /* A pass that is given up while it packs leaves nothing behind that another would use. */
 static void test_given_up(void **state)
 {
