@@ -198,6 +198,17 @@ static void kept_panels(const struct kernels *k)
 	assert_false(keeps(&c, &c.a));
 	c.ops.kernels = k;
 	assert_true(keeps(&c, &c.a));
+	/* Nor for rows of another length, or others apart. */
+	make_panels(&c, c.floats / 2 * sizeof(float), 61);
+	c.a.g.k = c.a.g.b.cols = 36;
+	c.a.g.ldb = 72;
+	assert_true(keeps(&c, &c.a));
+	c.a.g.ldb = 0;
+	assert_false(keeps(&c, &c.a));
+	c.a.g.k = c.a.g.b.cols = 35;
+	c.a.g.ldb = 72;
+	assert_false(keeps(&c, &c.a));
+	c.a.g.k = c.a.g.b.cols = 72;
 	/* Two rows too many to keep the weights, but not to use what is kept. */
 	make_panels(&c, SIZE_MAX, 59);
 	assert_false(keeps(&c, &c.a));
