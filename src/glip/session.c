@@ -79,12 +79,13 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 	/* Plain C loops are slower than OpenBLAS: without vector kernels the automatic choice is BLAS. */
 	bool vectors = (mask & ~(uint32_t)GLIP_CPU_SCALAR) != 0;
 	enum glip_gemm automatic = vectors ? GLIP_GEMM_NATIVE : GLIP_GEMM_BLAS;
+	enum glip_gemm gemm = o->gemm == GLIP_GEMM_AUTO ? automatic : o->gemm;
 	s->ops = (struct ops){
 		.kernels = glip__kernels(mask),
 		.pool = s->pool,
 		.arena = &s->arena,
-		.gemm = o->gemm == GLIP_GEMM_AUTO ? automatic : o->gemm,
-		.narrow = glip__narrow_kernels(o->compute, mask),
+		.gemm = gemm,
+		.narrow = gemm == GLIP_GEMM_NATIVE ? glip__narrow_kernels(o->compute, mask) : NULL,
 		.cache = glip__cpu_cache(),
 		.panels = s->model->panels,
 		.cancelled = is_cancelled,

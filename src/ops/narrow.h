@@ -87,9 +87,10 @@ static inline float glip__narrow_i16_factor(float most, float squares)
 	const float low = 1e-15F, high = 1e15F, root = 16; /* of NARROW_I16_STRETCH */
 	if (!(most >= low))
 		return 0;
-	float norm = most < high ? sqrtf(squares) : most * root;
 	/* Rounding moves each value by a half at most; the last unit is for what the float sum lost. */
-	float by_norm = norm * (1 / ((float)NARROW_I16_NORM - 1 - root / 2)), by_most = most * (1.0F / NARROW_I16_MOST);
+	const float unit = 1 / ((float)NARROW_I16_NORM - 1 - root / 2);
+	float by_norm = most < high ? sqrtf(squares) * unit : most * (root * unit),
+		  by_most = most * (1.0F / NARROW_I16_MOST);
 	return by_norm > by_most ? by_norm : by_most;
 }
 

@@ -75,7 +75,7 @@ const float *glip__bind_vector(struct binder *b, int64_t count, const char *name
  * of [out, taps * in], tap-major. */
 struct matrix glip__bind_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
 	GLIP_PRINTF(4, 5);
-/* One that products are always made with in float32: 8-bit integers are refused. */
+/* One of PRECISION_FLOAT, for which 8-bit integers are too coarse: they are refused. */
 struct matrix glip__bind_exact_matrix(struct binder *b, int64_t rows, int64_t cols, const char *name_format, ...)
 	GLIP_PRINTF(4, 5);
 /* `count` int32 values. */

@@ -88,6 +88,31 @@ static void test_small(void **state)
 	head_maps_free(&first);
 }
 
+/* In narrow modes the offsets, and nothing that only asks for less, are made of 16-bit integers. */
+static void test_in_16_bits(void **state)
+{
+	struct head_maps in, out;
+	struct block_env e;
+	struct dyconv dyconv;
+
+	(void)state;
+	head_maps_new(&in, small_sizes, SMALL_CHANNELS);
+	head_maps_new(&out, small_sizes, SMALL_CHANNELS);
+	const int64_t count = in.positions * SMALL_CHANNELS;
+	small_head_open(&e, 2);
+	e.ops.narrow_16 = &glip__narrow_i16_ref;
+	glip__dyconv_bind(&dyconv, &e.binder, "head.0.dyconv", SMALL_CHANNELS, SMALL_GROUPS);
+	block_env_check_bound(&e);
+	memcpy(in.data, small_head_tensor(&e, "fuse.visual", count), (size_t)count * sizeof *in.data);
+	assert_int_equal(glip__dyconv_forward(&dyconv, &e.ops, in.levels, out.levels), GLIP_OK);
+	const double error = relative_error(out.data, small_head_tensor(&e, "dyconv.visual", count), count);
+	printf("  offsets in 16 bits: %.2e\n", error);
+	assert_true(error > 5e-6 && error <= 1e-3);
+	block_env_close(&e);
+	head_maps_free(&in);
+	head_maps_free(&out);
+}
+
 static void test_bad_groups(void **state)
 {
 	struct block_env e;
@@ -113,6 +138,7 @@ int main(void)
 		{.name = "mini-l-classes", .test_func = test_reference, .initial_state = cases[4]},
 		{.name = "mini-a-classes", .test_func = test_reference, .initial_state = cases[5]},
 		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_in_16_bits),
 		cmocka_unit_test(test_bad_groups),
 	};
 

@@ -143,6 +143,32 @@ static void test_small(void **state)
 	block_env_close(&e);
 }
 
+/* What the network ends in is float32 in every mode. */
+static void test_narrow(void **state)
+{
+	struct block_env e;
+	struct grounding_head m;
+	struct head_maps maps;
+	struct level_output out[2][LEVELS];
+
+	(void)state;
+	open_small(&e, &m, &maps);
+	for (int narrow = 0; narrow < 2; narrow++) {
+		e.ops.narrow = narrow ? &glip__narrow_i8_ref : NULL;
+		e.ops.narrow_16 = narrow ? &glip__narrow_i16_ref : NULL;
+		run(&m, &e.ops, &maps, small_head_tensor(&e, "bert.text", SMALL_TOKENS * SMALL_HIDDEN), SMALL_TOKENS,
+		    out[narrow]);
+	}
+	const size_t n = (size_t)maps.positions;
+	assert_memory_equal(out[0][0].logits, out[1][0].logits, n * SMALL_TOKENS * sizeof(float));
+	assert_memory_equal(out[0][0].box, out[1][0].box, n * 4 * sizeof(float));
+	assert_memory_equal(out[0][0].centerness, out[1][0].centerness, n * sizeof(float));
+	free_outputs(out[0]);
+	free_outputs(out[1]);
+	head_maps_free(&maps);
+	block_env_close(&e);
+}
+
 /* Logits are held within +-50000; a text of zeros has no direction and leaves the bias alone. */
 static void test_limits(void **state)
 {
@@ -188,6 +214,7 @@ int main(void)
 		{.name = "mini-l-classes", .test_func = test_reference, .initial_state = cases[4]},
 		{.name = "mini-a-classes", .test_func = test_reference, .initial_state = cases[5]},
 		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_narrow),
 		cmocka_unit_test(test_limits),
 	};
 

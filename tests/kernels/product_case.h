@@ -205,6 +205,21 @@ static double right_value(const struct gemm *g, int64_t column, int64_t p)
 	return (double)((const float *)g->b.data)[at];
 }
 
+/* For glip__pool_set_stop and struct ops: a caller who gives up at once. */
+static inline bool gives_up(void *user)
+{
+	(void)user;
+	return true;
+}
+
+/* False once, then true. */
+static inline bool gives_up_later(void *user)
+{
+	bool *asked = user, answer = *asked;
+	*asked = true;
+	return answer;
+}
+
 /* Value p of a stretch: its place, as ops/narrow.h describes it. */
 struct value_place {
 	size_t word;

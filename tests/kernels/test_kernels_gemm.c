@@ -198,6 +198,17 @@ static void kept_panels(const struct kernels *k)
 	assert_false(keeps(&c, &c.a));
 	c.ops.kernels = k;
 	assert_true(keeps(&c, &c.a));
+	/* Nor for rows of another length, or others apart. */
+	make_panels(&c, c.floats / 2 * sizeof(float), 61);
+	c.a.g.k = c.a.g.b.cols = 36;
+	c.a.g.ldb = 72;
+	assert_true(keeps(&c, &c.a));
+	c.a.g.ldb = 0;
+	assert_false(keeps(&c, &c.a));
+	c.a.g.k = c.a.g.b.cols = 35;
+	c.a.g.ldb = 72;
+	assert_false(keeps(&c, &c.a));
+	c.a.g.k = c.a.g.b.cols = 72;
 	/* Two rows too many to keep the weights, but not to use what is kept. */
 	make_panels(&c, SIZE_MAX, 59);
 	assert_false(keeps(&c, &c.a));
@@ -212,20 +223,6 @@ static void test_kept(void **state)
 {
 	(void)state;
 	for_each_set(kept_panels);
-}
-
-static bool gives_up(void *user)
-{
-	(void)user;
-	return true;
-}
-
-/* False once, then true. */
-static bool gives_up_later(void *user)
-{
-	bool *asked = user, answer = *asked;
-	*asked = true;
-	return answer;
 }
 
 /* Panels that come to nothing take nothing of the limit, and without memory for them a product packs for itself. */
@@ -315,6 +312,10 @@ static void test_faults(void **state)
 	g.sums = &over;
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_ARGUMENT);
 	rows[1] = 0;
+	const int32_t nowhere = -1;
+	g.c_index = &nowhere;
+	assert_int_equal(glip__gemm(&ops, &g), GLIP_ERR_ARGUMENT);
+	g.c_index = NULL;
 	assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
 	for (int i = 0; i < 6; i++)
 		assert_true(sums[i] == 0);

@@ -204,6 +204,43 @@ static void upsampling(const struct kernels *k)
 	npy_free(&x);
 }
 
+/* A large map in many pieces, whoever makes them: values that grow evenly over a map do so over the up-sampled one. */
+static void large_upsampling(const struct kernels *k)
+{
+	enum { H = 5, W = 40, HEIGHT = 203, WIDTH = 151, C = 40 };
+	float *x = guarded(H * W * C), *y = guarded(HEIGHT * WIDTH * C), ones[C], zeros[C] = {0};
+	const struct upsampled u = {x, H, W, HEIGHT, WIDTH};
+	for (int i = 0; i < H * W * C; i++)
+		x[i] = (float)(i / C / W) + 0.125F * (float)(i / C % W) + 2 * (float)(i % C);
+	for (int c = 0; c < C; c++)
+		ones[c] = 1;
+	for (int threads = 1; threads <= 3; threads++) {
+		struct ops ops = ops_for(k);
+		const struct dyrelu_sum sum = {
+			.sources = 1,
+			.upsampled = &u,
+			.scale = {ones},
+			.shift = zeros,
+			.a1 = ones,
+			.b1 = zeros,
+			.a2 = ones,
+			.b2 = zeros,
+			.rows = HEIGHT * WIDTH,
+			.channels = C,
+			.out = y,
+		};
+		assert_int_equal(glip__pool_create(threads, &glip__default_allocator, &ops.pool, &err), GLIP_OK);
+		assert_int_equal(glip__dyrelu_sum(&ops, &sum), GLIP_OK);
+		for (int i = 0; i < HEIGHT * WIDTH * C; i++) {
+			double row = i / C / WIDTH * (H - 1.0) / (HEIGHT - 1), column = i / C % WIDTH * (W - 1.0) / (WIDTH - 1);
+			assert_true(fabs((double)y[i] - (row + 0.125 * column + 2 * (i % C))) <= 2e-5);
+		}
+		glip__pool_free(ops.pool);
+	}
+	free_guarded(x, H * W * C);
+	free_guarded(y, HEIGHT * WIDTH * C);
+}
+
 static void attention(const struct kernels *k)
 {
 	struct ops ops = ops_for(k);
@@ -262,6 +299,7 @@ static void test_upsampling(void **state)
 {
 	(void)state;
 	for_each_set(upsampling);
+	for_each_set(large_upsampling);
 }
 
 static void test_attention(void **state)

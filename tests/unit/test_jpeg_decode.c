@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "image/image_write.h"
 #include "image/jpeg_decode.h"
 #include "support/image_case.h"
 #include "turbo_memory.h"
@@ -197,13 +198,15 @@ static void test_scans(void **state)
 	free(b.data);
 }
 
-/* The most pixels a side: what is larger is no damage. */
+/* The most pixels a side: what is larger is no damage, and not written either. */
 static void test_sides(void **state)
 {
 	(void)state;
 	struct bytes b = read_kind("420");
 	size_t frame = find_marker(b, 0xc0, 0);
 	for (int side = 65500; side <= 65501; side++) {
+		assert_int_equal(glip__image_file_fits(IMAGE_FILE_JPEG, side, 1, "out.jpg", NULL) == GLIP_OK, side == 65500);
+		assert_int_equal(glip__image_file_fits(IMAGE_FILE_JPEG, 1, side, "out.jpg", NULL) == GLIP_OK, side == 65500);
 		for (size_t at = frame + 5; at <= frame + 7; at += 2) {
 			const char size[2] = {(char)(side >> 8), (char)(side & 0xff)};
 			struct bytes large = bytes_splice(b, at, at + 2, size, 2);

@@ -446,8 +446,8 @@ static void test_structs_of_other_versions(void **state)
 	glip_prompt_free(p);
 }
 
-/* In every narrow mode the fusion's attention is made of 16-bit integers, in float32 of none. */
-static void test_numbers_of_the_fusion(void **state)
+/* In every narrow mode some products are made of 16-bit integers, in float32 none; with OpenBLAS nothing is narrow. */
+static void test_numbers_of_products(void **state)
 {
 	struct world *w = *state;
 	const uint32_t mask = glip_cpu_detect();
@@ -462,6 +462,11 @@ static void test_numbers_of_the_fusion(void **state)
 		assert_ptr_equal(session->ops.narrow, glip__narrow_kernels(o.compute, mask));
 		assert_ptr_equal(session->ops.narrow_16,
 		                 session->ops.narrow ? glip__narrow_kernels(GLIP_COMPUTE_I16, mask) : NULL);
+		glip_session_free(session);
+		o.gemm = GLIP_GEMM_BLAS;
+		assert_int_equal(glip_session_create(w->model, &o, &session, NULL), GLIP_OK);
+		assert_null(session->ops.narrow);
+		assert_null(session->ops.narrow_16);
 		glip_session_free(session);
 	}
 }
@@ -495,7 +500,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_boxes_end_with_the_picture, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_out_parameters_are_null_after_a_failure, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_structs_of_other_versions, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_numbers_of_the_fusion, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers_of_products, setup, teardown),
 		cmocka_unit_test(test_counts_may_be_null),
 	};
 

@@ -31,7 +31,7 @@ struct target {
 	char source[128]; /* official name; of TRANSFORM_STACK with a "#" for the level */
 	enum transform transform;
 	bool matrix; /* [shape[0], all others]; may be stored as bf16, */
-	bool exact;  /* but for these, which are multiplied in float32, also as i8 */
+	bool exact;  /* but for these, for whose products bytes are too coarse, also as i8 */
 	int ndim;
 	int64_t shape[4]; /* in the checkpoint */
 };
