@@ -63,30 +63,24 @@ static struct arena_block *new_block(struct arena *arena, size_t size)
 	return block;
 }
 
-/* The next block that has `bytes` free, appended where there is none. Blocks skipped stay empty until the release. */
+/* The next block that has `bytes` free, appended where there is none. Blocks skipped stay empty until the release; those
+ * that are all too small make room for the new one. */
 static struct arena_block *advance(struct arena *arena, size_t bytes)
 {
-	struct arena_block *last = arena->current;
-	struct arena_block *b = last != NULL ? last->next : arena->first;
-	for (; b != NULL; b = b->next) {
+	struct arena_block **next = arena->current != NULL ? &arena->current->next : &arena->first;
+	for (struct arena_block *b = *next; b != NULL; b = b->next) {
 		b->offset = 0;
-		last = b;
 		if (b->size >= bytes)
 			return b;
 	}
+	free_blocks(arena, *next);
 	size_t size = bytes > MIN_BLOCK ? bytes : MIN_BLOCK;
-	if (size < arena->used / 2) /* few blocks, whatever the sizes asked for */
-		size = arena->used / 2;
-	b = new_block(arena, size);
-	if (b == NULL && size > bytes)
-		b = new_block(arena, bytes);
-	if (b == NULL)
-		return NULL;
-	if (last != NULL)
-		last->next = b;
-	else
-		arena->first = b;
-	return b;
+	if (size < arena->used / 8) /* few blocks, whatever the sizes asked for */
+		size = arena->used / 8;
+	*next = new_block(arena, size);
+	if (*next == NULL && size > bytes)
+		*next = new_block(arena, bytes);
+	return *next;
 }
 
 void *glip__arena_alloc(struct arena *arena, size_t count, size_t size)

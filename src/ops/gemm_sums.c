@@ -20,9 +20,9 @@ enum glip_status glip__sums_begin(struct ops *ops, struct product *p)
 {
 	const struct gemm_sums *g = p->g->sums;
 	size_t most = p->m / PIECE_ROWS + (size_t)g->runs;
-	struct row_sums *s = glip__ops_alloc(ops, 1, sizeof *s);
 	if (p->g->c_index || g->first[g->runs] - g->first[0] != p->m)
 		return glip__fail(ops->err, GLIP_ERR_ARGUMENT, "matrix product: sums over rows that it does not write");
+	struct row_sums *s = glip__ops_alloc(ops, 1, sizeof *s);
 	if (!s)
 		return GLIP_ERR_NOMEM;
 	*s = (struct row_sums){.kernels = ops->kernels, .p = p};

@@ -91,7 +91,8 @@ static inline float glip__narrow_i16_factor(float most, float squares)
 	const float unit = 1 / ((float)NARROW_I16_NORM - 1 - root / 2);
 	float by_norm = most < high ? sqrtf(squares) * unit : most * (root * unit),
 		  by_most = most * (1.0F / NARROW_I16_MOST);
-	return by_norm > by_most ? by_norm : by_most;
+	/* Not a number where a value is none. */
+	return by_norm <= by_most ? by_most : by_norm;
 }
 
 #endif

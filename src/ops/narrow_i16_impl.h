@@ -17,7 +17,7 @@ INLINE void squares_of(const float *x, size_t n, vec top[SQUARES], vec squares[S
 	UNROLL
 	for (int i = 0; i < BLOCK; i++) {
 		vec v = values_at(x, (size_t)i * V, n);
-		top[i % SQUARES] = v_max(top[i % SQUARES], v_abs(v));
+		top[i % SQUARES] = v_max(v_abs(v), top[i % SQUARES]);
 		squares[i % SQUARES] = v_fma(v, v, squares[i % SQUARES]);
 	}
 }

@@ -35,8 +35,9 @@ INLINE void range_of(const float *x, size_t n, vec low[BLOCK], vec high[BLOCK])
 	UNROLL
 	for (int i = 0; i < BLOCK; i++) {
 		vec v = values_at(x, (size_t)i * V, n);
-		low[i] = v_min(low[i], v);
-		high[i] = v_max(high[i], v);
+		/* In this order what is not a number counts for nothing. */
+		low[i] = v_min(v, low[i]);
+		high[i] = v_max(v, high[i]);
 	}
 }
 
@@ -63,7 +64,8 @@ static void left_row(const float *x, size_t k, uint32_t *row)
 	}
 	float bottom = -v_top(v_sub(v_zero(), low[0])), range = v_top(high[0]) - bottom;
 	float factor = range / 255, inverse = range > 0 ? 255 / range : 0;
-	uint32_t zero = (uint32_t)(int)rintf(-bottom * inverse);
+	float below = -bottom * inverse; /* not a number where a value is infinite */
+	uint32_t zero = below > 0 ? (uint32_t)rintf(below) : 0;
 	vec scale = v_set1(inverse);
 	ivec zeros = i_set1(zero);
 	memcpy(row, &factor, sizeof factor);
