@@ -63,8 +63,8 @@ static struct arena_block *new_block(struct arena *arena, size_t size)
 	return block;
 }
 
-/* The next block that has `bytes` free, appended where there is none. Blocks skipped stay empty until the release; those
- * that are all too small make room for the new one. */
+/* The next block that has `bytes` free, appended where there is none. Blocks skipped stay empty until the release;
+ * those that are all too small make room for the new one. */
 static struct arena_block *advance(struct arena *arena, size_t bytes)
 {
 	struct arena_block **next = arena->current != NULL ? &arena->current->next : &arena->first;
