@@ -35,7 +35,7 @@ INLINE void range_of(const float *x, size_t n, vec low[BLOCK], vec high[BLOCK])
 	UNROLL
 	for (int i = 0; i < BLOCK; i++) {
 		vec v = values_at(x, (size_t)i * V, n);
-		/* In this order what is not a number counts for nothing. */
+		/* In this order what is not a number counts for nothing (NEON: makes the factor none). */
 		low[i] = v_min(v, low[i]);
 		high[i] = v_max(v, high[i]);
 	}
