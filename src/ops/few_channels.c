@@ -126,13 +126,15 @@ static void multiply_strip(const struct few_task *t, const struct strip *s, floa
 static void convolve_strips(void *context, size_t begin, size_t end, int worker)
 {
 	const struct few_task *t = context;
-	float *ring = glip__worker_floats(&t->scratch, worker);
+	float *ring = t->whole ? NULL : glip__worker_floats(&t->scratch, worker);
 	for (size_t i = begin; i < end; i++) {
 		struct strip s = strip_at(t, i);
-		const struct product_lines whole = {t->whole + s.first * t->row_products, 0, s.height};
-		if (!t->whole)
+		if (!t->whole) {
 			multiply_strip(t, &s, ring, ring + t->ring);
-		for (size_t y = s.begin; t->whole && y < s.end; y++)
+			continue;
+		}
+		const struct product_lines whole = {t->whole + s.first * t->row_products, 0, s.height};
+		for (size_t y = s.begin; y < s.end; y++)
 			add_line(t, &s, &whole, y);
 	}
 }
