@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cpu.h"
 #include "bench.h"
 #include "glip/profile.h"
+#include "ops/narrow.h"
 #include "terminal.h"
 
 enum { NETWORK_SHORT = 800, NETWORK_LONG = 1088, MAX_STAGES = 16 };
@@ -469,9 +471,13 @@ static bool over_classes(struct bench_report *r, struct subject *s, const struct
 
 bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits)
 {
+	/* What products are made of, which need not be what was asked for. */
+	const struct narrow_kernels *narrow =
+		glip__narrow_kernels((enum glip_compute)settings->compute, glip__cpu_flags() & ~glip__cpu_slow_flags());
+	const double peak = limits->compute[narrow != NULL ? narrow->compute : GLIP_COMPUTE_F32];
 	struct subject s;
-	bool good =
-		open_subject(&s, settings, NULL) && run_stages(r, &s, settings->repeat, limits->compute[settings->compute]);
+	bool good = open_subject(&s, settings, NULL) && run_stages(r, &s, settings->repeat, peak);
+
 	close_subject(&s);
 	return good;
 }

@@ -126,7 +126,7 @@ static void multiply_strip(const struct few_task *t, const struct strip *s, floa
 static void convolve_strips(void *context, size_t begin, size_t end, int worker)
 {
 	const struct few_task *t = context;
-	float *ring = glip__worker_floats(&t->scratch, worker);
+	float *ring = t->whole ? NULL : glip__worker_floats(&t->scratch, worker);
 	for (size_t i = begin; i < end; i++) {
 		struct strip s = strip_at(t, i);
 		if (!t->whole) {

@@ -80,6 +80,12 @@ static inline bool glip__narrow_is_bytes(const struct narrow_kernels *narrow)
 	return narrow->group == 4;
 }
 
+/* What 8-bit values are scaled by, `steps` to a range; 0, and so they are zeros, where a float cannot hold that. */
+static inline float glip__narrow_i8_scale(float range, float steps)
+{
+	return range >= 1e-36F ? steps / range : 0;
+}
+
 /* The factor of a 16-bit stretch: `most` is its largest magnitude, `squares` the sum of its squares. */
 static inline float glip__narrow_i16_factor(float most, float squares)
 {

@@ -63,7 +63,7 @@ static void left_row(const float *x, size_t k, uint32_t *row)
 		high[0] = v_max(high[0], high[i]);
 	}
 	float bottom = -v_top(v_sub(v_zero(), low[0])), range = v_top(high[0]) - bottom;
-	float factor = range / 255, inverse = range > 0 ? 255 / range : 0;
+	float factor = range / 255, inverse = glip__narrow_i8_scale(range, 255);
 	float below = -bottom * inverse; /* not a number where a value is infinite */
 	uint32_t zero = below > 0 ? (uint32_t)rintf(below) : 0;
 	vec scale = v_set1(inverse);
@@ -92,7 +92,7 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 	vec top = v_zero();
 	for (size_t p = 0; p < k; p += V)
 		top = v_max(top, v_abs(values_at(x, p, k)));
-	float most = v_top(top), factor = most / 127, inverse = most > 0 ? 127 / most : 0;
+	float most = v_top(top), factor = most / 127, inverse = glip__narrow_i8_scale(most, 127);
 	vec scale = v_set1(inverse);
 	ivec sum = i_zero();
 	BY_BLOCKS(k, right_block(x + p, n, scale, &sum, row + NARROW_HEAD + p / GROUP));

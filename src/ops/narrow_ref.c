@@ -106,8 +106,8 @@ static void i8_left_row(const float *x, size_t k, uint32_t *row)
 		low = x[p] < low ? x[p] : low;
 		high = x[p] > high ? x[p] : high;
 	}
-	float range = high - low, factor = range / 255, inverse = range > 0 ? 255 / range : 0;
-	float zero = rintf(-low * inverse);
+	float range = high - low, factor = range / 255, inverse = glip__narrow_i8_scale(range, 255);
+	float below = -low * inverse, zero = below > 0 ? rintf(below) : 0; /* not a number where a value is infinite */
 	memcpy(row, &factor, sizeof factor);
 	row[1] = (uint32_t)zero;
 	for (size_t p = 0; p < k; p++) {
@@ -122,7 +122,7 @@ static void i8_right_row(const float *x, size_t k, uint32_t *row)
 	float most = 0;
 	for (size_t p = 0; p < k; p++)
 		most = fabsf(x[p]) > most ? fabsf(x[p]) : most;
-	float factor = most / 127, inverse = most > 0 ? 127 / most : 0;
+	float factor = most / 127, inverse = glip__narrow_i8_scale(most, 127);
 	int sum = 0;
 	for (size_t p = 0; p < k; p++) {
 		float q = rintf(x[p] * inverse);

@@ -1,4 +1,4 @@
-/* Sizes that do not fit, and buffers that cannot grow. */
+/* Sizes that do not fit, buffers that cannot grow, and the blocks of an arena. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "support/alloc_probe.h"
 
 /* Products and sums of sizes that wrap give no memory, also from the allocator itself. */
@@ -67,12 +68,51 @@ static void test_buffer_that_cannot_grow(void **state)
 	assert_int_equal(probe.live, 0);
 }
 
+/* Blocks that a pass needs no more make room for a larger one; what is in use stays. */
+static void test_arena_blocks(void **state)
+{
+	enum { BLOCK = 1 << 20, PER_BLOCK = 2 /* allocations */ };
+	struct alloc_probe probe;
+	struct arena arena;
+
+	(void)state;
+	alloc_probe_init(&probe);
+	glip__arena_init(&arena, &probe.allocator);
+	char *kept = glip__arena_alloc(&arena, BLOCK, 1);
+	assert_non_null(kept);
+	memset(kept, 7, BLOCK);
+	struct arena_mark mark = glip__arena_mark(&arena);
+	for (int i = 0; i < 3; i++)
+		assert_non_null(glip__arena_alloc(&arena, BLOCK, 1));
+	assert_int_equal(probe.live, 4 * PER_BLOCK);
+	glip__arena_release(&arena, mark);
+	assert_non_null(glip__arena_alloc(&arena, BLOCK, 1));
+	assert_int_equal(probe.live, 4 * PER_BLOCK);
+	assert_non_null(glip__arena_alloc(&arena, 2 * BLOCK, 1));
+	assert_int_equal(probe.live, 3 * PER_BLOCK);
+	/* Where there is no memory for a block of the usual size, there may be for what is needed. */
+	alloc_probe_arm(&probe, PER_BLOCK, 0);
+	assert_non_null(glip__arena_alloc(&arena, 1, 64));
+	assert_int_equal(probe.live, 4 * PER_BLOCK);
+	glip__arena_release(&arena, mark);
+	alloc_probe_arm(&probe, 1, 1);
+	assert_null(glip__arena_alloc(&arena, 3 * BLOCK, 1));
+	assert_int_equal(probe.live, PER_BLOCK);
+	alloc_probe_arm(&probe, 0, 0);
+	assert_non_null(glip__arena_alloc(&arena, 3 * BLOCK, 1));
+	for (int i = 0; i < BLOCK; i++)
+		assert_int_equal(kept[i], 7);
+	glip__arena_free(&arena);
+	assert_int_equal(probe.live, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes_that_wrap),
 		cmocka_unit_test(test_nothing_is_something),
 		cmocka_unit_test(test_buffer_that_cannot_grow),
+		cmocka_unit_test(test_arena_blocks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
