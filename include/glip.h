@@ -222,7 +222,7 @@ GLIP_API uint32_t glip_cpu_detect(void);
 GLIP_API void glip_session_options_init(struct glip_session_options *options);
 
 /* Scratch memory is taken from the allocator at the first use and kept; a later image of the same size allocates
- * nothing. Results do not depend on `threads` with own kernels. Errors: ARGUMENT, NOMEM, THREAD. */
+ * nothing but its result. Results do not depend on `threads` with own kernels. Errors: ARGUMENT, NOMEM, THREAD. */
 GLIP_API enum glip_status glip_session_create(const struct glip_model *model,
                                               const struct glip_session_options *options, struct glip_session **out,
                                               struct glip_error *err);

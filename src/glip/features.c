@@ -19,6 +19,18 @@ void glip__encoded_image_split(struct encoded_image *out, const struct feature_m
 	}
 }
 
+static void *arena_alloc(void *user, size_t size, size_t align)
+{
+	(void)align; /* the arena's pieces have more */
+	return glip__arena_alloc(user, size, 1);
+}
+
+static void released_with_its_mark(void *user, void *pointer)
+{
+	(void)user;
+	(void)pointer;
+}
+
 /* Pixels to the padded network input [height, width, 3] in the arena. */
 static enum glip_status prepare(struct glip_session *s, const struct glip_image *image, struct image_size network,
                                 struct image_size padded, float **out)
@@ -28,7 +40,8 @@ static enum glip_status prepare(struct glip_session *s, const struct glip_image 
 	uint8_t *resized = glip__ops_alloc(&s->ops, (size_t)network.width * (size_t)network.height, 3);
 	if (*out == NULL || resized == NULL)
 		return GLIP_ERR_NOMEM;
-	TRY(glip__resize(image, network, s->pool, &s->allocator, resized, s->ops.err));
+	const struct glip_allocator scratch = {arena_alloc, released_with_its_mark, &s->arena};
+	TRY(glip__resize(image, network, s->pool, &scratch, resized, s->ops.err));
 	TRY(glip__ops_begin(&s->ops)); /* given up, rows may be missing */
 	glip__normalise(resized, network, padded, *out);
 	glip__arena_release(&s->arena, mark);

@@ -47,18 +47,3 @@ enum glip_status glip__relu(struct ops *ops, const float *x, int64_t count, floa
 	glip__pool_run(ops->pool, relu_values, &t, (size_t)count, GRAIN_FLOATS);
 	return GLIP_OK;
 }
-
-static void sigmoid_values(void *context, size_t begin, size_t end, int worker)
-{
-	const struct element_task *t = context;
-	(void)worker;
-	t->kernels->sigmoid(t->x + begin, end - begin, t->y + begin);
-}
-
-enum glip_status glip__sigmoid(struct ops *ops, const float *x, int64_t count, float *y)
-{
-	struct element_task t = {.kernels = ops->kernels, .x = x, .y = y};
-	TRY(check_count(ops, count));
-	glip__pool_run(ops->pool, sigmoid_values, &t, (size_t)count, GRAIN_FLOATS);
-	return GLIP_OK;
-}

@@ -7,9 +7,9 @@
 
 enum {
 	TAPS = 9,
-	BLOCK_ROWS = 144,       /* positions that are multiplied together, at least, in whole lines */
-	STRIPS_PER_THREAD = 2,  /* more would multiply more lines twice, fewer let threads wait for each other */
-	STRIP_POSITIONS = 1024, /* at least */
+	BLOCK_ROWS = 144,      /* positions that are multiplied together, at least, in whole lines */
+	STRIPS_PER_THREAD = 2, /* more would multiply more lines twice, fewer let threads wait for each other */
+	STRIP_POSITIONS = 1024 /* at least */
 };
 
 struct few_task {

@@ -127,7 +127,6 @@ const struct kernels glip__kernels_ref = {
 	.softmax = glip__softmax__ref,
 	.column_max = glip__column_max__ref,
 	.column_exp = glip__column_exp__ref,
-	.column_scale = glip__column_scale__ref,
 	.column_sums = glip__column_sums__ref,
 	.add = glip__add__ref,
 	.lerp = glip__lerp__ref,

@@ -79,8 +79,6 @@ struct kernels {
 	void (*column_max)(const float *x, size_t rows, size_t n, float *top);
 	/* x[r, j] = exp(x[r, j] - top[j]), and sum[j] += its rows in order; top[j] is no less than any x[r, j]. */
 	void (*column_exp)(float *x, size_t rows, size_t n, const float *top, double *sum);
-	/* x[r, j] *= factor[j]. */
-	void (*column_scale)(float *x, size_t rows, size_t n, const float *factor);
 	/* sum[j] += x[r, j], square[j] += x[r, j]^2, in double, rows in order. */
 	void (*column_sums)(const float *x, size_t rows, size_t n, double *sum, double *square);
 	/* y[j] += x[j]. */

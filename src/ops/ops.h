@@ -130,12 +130,6 @@ enum glip_status glip__attention(struct ops *ops, const struct attention *a);
 enum glip_status glip__layer_norm(struct ops *ops, const float *x, int64_t rows, int64_t n, const float *weight,
                                   const float *bias, float eps, float *y);
 
-/* Softmax over each run of `n` floats: x [count, n], in place. */
-enum glip_status glip__softmax(struct ops *ops, float *x, int64_t count, int64_t n);
-
-/* Softmax over the rows of x [rows, n], per column, in place. */
-enum glip_status glip__softmax_columns(struct ops *ops, float *x, int64_t rows, int64_t n);
-
 /* y += nearest-neighbour up-sampling of x [h, w, c] to [height, width, c] (torch interpolate to an exact size). */
 enum glip_status glip__upsample_nearest_add(struct ops *ops, const float *x, int h, int w, int channels, float *y,
                                             int height, int width);
@@ -153,7 +147,6 @@ enum glip_status glip__upsampled_mean(struct ops *ops, const struct upsampled *u
 /* x = min(max(x, low), high) over count floats. */
 enum glip_status glip__clamp(struct ops *ops, float *x, int64_t count, float low, float high);
 enum glip_status glip__relu(struct ops *ops, const float *x, int64_t count, float *y);
-enum glip_status glip__sigmoid(struct ops *ops, const float *x, int64_t count, float *y);
 
 /* out[r, c] = max(a1[c] x + b1[c], a2[c] x + b2[c]) with x = sum over sources s of scale[s][c] * source[s][r, c] +
  * shift[c]: what a dynamic convolution does after its branches, in one pass. */

@@ -22,7 +22,6 @@ void glip__layer_norm__ref(const struct norm *m, const float *x, size_t ldx, con
 void glip__softmax__ref(const struct scores *s, float *x, size_t ldx, size_t rows, size_t n);
 void glip__column_max__ref(const float *x, size_t rows, size_t n, float *top);
 void glip__column_exp__ref(float *x, size_t rows, size_t n, const float *top, double *sum);
-void glip__column_scale__ref(float *x, size_t rows, size_t n, const float *factor);
 void glip__column_sums__ref(const float *x, size_t rows, size_t n, double *sum, double *square);
 void glip__add__ref(const float *x, size_t n, float *y);
 void glip__lerp__ref(const float *x0, const float *x1, float part, size_t n, float *y);

@@ -260,12 +260,6 @@ static void column_exp(float *x, size_t rows, size_t n, const float *top, double
 	}
 }
 
-static void column_scale(float *x, size_t rows, size_t n, const float *factor)
-{
-	for (size_t r = 0; r < rows; r++, x += n)
-		BY_VECTORS(n, 1, store_part(x + at, v_mul(load_part(x + at, lanes), load_part(factor + at, lanes)), lanes));
-}
-
 /* rows is a constant: so many values to a sum that is read and written. */
 INLINE void sums_of(size_t rows, const float *restrict x, size_t n, double *restrict sum, double *restrict square)
 {

@@ -78,13 +78,6 @@ void glip__column_exp__ref(float *x, size_t rows, size_t n, const float *top, do
 	}
 }
 
-void glip__column_scale__ref(float *x, size_t rows, size_t n, const float *factor)
-{
-	for (size_t r = 0; r < rows; r++)
-		for (size_t j = 0; j < n; j++)
-			x[r * n + j] *= factor[j];
-}
-
 void glip__column_sums__ref(const float *x, size_t rows, size_t n, double *sum, double *square)
 {
 	for (size_t r = 0; r < rows; r++) {

@@ -2,6 +2,5 @@
 #define TABLE_ENTRIES \
 	.mr = MR, .nr = NR, .gemm_tile = gemm_tile, .pack_columns = pack_columns, .pack_rows = pack_rows, \
 	.transpose = transpose, .dot_rows = dot_rows, .blend = blend, .finish = finish, .layer_norm = layer_norm, \
-	.softmax = softmax, .column_max = column_max, .column_exp = column_exp, .column_scale = column_scale, \
-	.column_sums = column_sums, .add = add, .lerp = lerp, .clamp = clamp, .relu = relu, .sigmoid = sigmoid, \
-	.dyrelu_row = dyrelu_row
+	.softmax = softmax, .column_max = column_max, .column_exp = column_exp, .column_sums = column_sums, .add = add, \
+	.lerp = lerp, .clamp = clamp, .relu = relu, .sigmoid = sigmoid, .dyrelu_row = dyrelu_row
