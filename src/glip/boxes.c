@@ -213,7 +213,9 @@ static float overlap(const float a[4], const float b[4])
 	const float x1 = a[0] > b[0] ? a[0] : b[0], y1 = a[1] > b[1] ? a[1] : b[1];
 	const float x2 = a[2] < b[2] ? a[2] : b[2], y2 = a[3] < b[3] ? a[3] : b[3];
 	const float width = x2 - x1 + 1.0f, height = y2 - y1 + 1.0f;
-	const float both = (width > 0.0f ? width : 0.0f) * (height > 0.0f ? height : 0.0f);
+	if (!(width > 0.0f && height > 0.0f))
+		return 0.0f;
+	const float both = width * height;
 	const float area_a = (a[2] - a[0] + 1.0f) * (a[3] - a[1] + 1.0f);
 	const float area_b = (b[2] - b[0] + 1.0f) * (b[3] - b[1] + 1.0f);
 
