@@ -4,35 +4,33 @@
 
 #include "ops/ops_internal.h"
 
-enum { FAR_WEIGHTS = 512 * 512 }; /* values of weights that are read from memory in every pass */
+enum {
+	FAR_WEIGHTS = 512 * 512, /* values of weights that are read from memory in every pass */
+	AHEAD = 2                /* samples between one and that whose rows are asked for meanwhile */
+};
 
-void glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out)
+bool glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out, float *range)
 {
 	const struct gemm_rows *a = &p->g->a;
 	size_t width = p->tap_width;
 	if (!a->index) {
 		memcpy(out, a->data + row * p->lda, p->k * sizeof(float));
-		return;
+		return false;
 	}
-	for (size_t t = 0; t < p->taps; t++, out += width) {
-		size_t at = row * p->taps + t;
-		if (a->blend) {
-			const float *rows[4];
-			float factors[4];
-			int count = 0;
-			for (size_t q = at * 4; q < at * 4 + 4; q++) {
-				if (a->index[q] < 0 || a->blend[q] == 0.0F)
-					continue;
-				rows[count] = a->data + (size_t)a->index[q] * p->lda;
-				factors[count++] = a->blend[q];
-			}
-			kernels->blend(count, rows, factors, width, out);
-		} else if (a->index[at] < 0) {
+	const int32_t *index = a->index;
+	if (a->blend) {
+		size_t next = glip__min_size(row + AHEAD, p->m - 1), points = 4 * p->taps;
+		kernels->sample(a->data, p->lda, index + row * points, a->blend + row * points, index + next * points, p->taps,
+		                width, out, range);
+		return true;
+	}
+	for (size_t at = row * p->taps; at < (row + 1) * p->taps; at++, out += width) {
+		if (index[at] < 0)
 			memset(out, 0, width * sizeof(float));
-		} else {
-			memcpy(out, a->data + (size_t)a->index[at] * p->lda, width * sizeof(float));
-		}
+		else
+			memcpy(out, a->data + (size_t)index[at] * p->lda, width * sizeof(float));
 	}
+	return false;
 }
 
 void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,

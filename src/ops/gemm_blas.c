@@ -23,7 +23,7 @@ static void gather_rows(void *context, size_t begin, size_t end, int worker)
 	const struct blas_task *t = context;
 	(void)worker;
 	for (size_t i = begin; i < end; i++)
-		glip__gather_row(t->kernels, t->p, t->row + i, t->a + i * t->p->k);
+		glip__gather_row(t->kernels, t->p, t->row + i, t->a + i * t->p->k, NULL);
 }
 
 static void fill_bias(void *context, size_t begin, size_t end, int worker)

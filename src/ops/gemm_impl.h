@@ -248,34 +248,77 @@ static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void 
 	}
 }
 
-/* sources is a constant. */
-INLINE void blend_of(int sources, const float *const *row, const float *factor, size_t n, float *out)
+/* The least and the greatest values of V columns each, zero among them. */
+struct column_range {
+	vec low, high;
+};
+
+/* A tap of `sources` rows, a constant as `ranges` is; next: what is asked for meanwhile. */
+INLINE void sample_tap(int sources, bool ranges, const float *const *row, const float *factor, const float *next,
+                       size_t n, float *out, struct column_range *range)
 {
+	enum { LINE = 16, LINE_VECTORS = LINE / V };
 	const float *from[4];
 	vec share[4];
+	struct column_range r = *range;
 	UNROLL
 	for (int q = 0; q < sources; q++) {
 		from[q] = row[q];
 		share[q] = v_set1(factor[q]);
 	}
-	BY_VECTORS(n, 1, {
-		vec sum = v_zero();
+	BY_VECTORS(n, LINE_VECTORS, {
+		__builtin_prefetch(next + at);
 		UNROLL
-		for (int q = 0; q < sources; q++)
-			sum = v_fma(share[q], load_part(from[q] + at, lanes), sum);
-		store_part(out + at, sum, lanes);
+		for (int i = 0; i < count; i++) {
+			vec sum = v_zero();
+			UNROLL
+			for (int q = 0; q < sources; q++)
+				sum = v_fma(share[q], load_part(from[q] + at + i * V, lanes), sum);
+			store_part(out + at + i * V, sum, lanes);
+			if (ranges) {
+				/* In this order what is not a number counts for nothing (not NEON); lanes past the end are zeros. */
+				r.low = v_min(sum, r.low);
+				r.high = v_max(sum, r.high);
+			}
+		}
 	});
+	*range = r;
 }
 
-static void blend(int count, const float *const *row, const float *factor, size_t n, float *out)
+INLINE void sample_of(bool ranges, const float *x, size_t ldx, const int32_t *index, const float *blend,
+                      const int32_t *next, size_t taps, size_t n, float *out, struct column_range *range)
 {
-	switch (count) {
-	case 1: blend_of(1, row, factor, n, out); break;
-	case 2: blend_of(2, row, factor, n, out); break;
-	case 3: blend_of(3, row, factor, n, out); break;
-	case 4: blend_of(4, row, factor, n, out); break;
-	default: memset(out, 0, n * sizeof *out);
+	for (size_t t = 0; t < taps; t++, index += 4, blend += 4, next += 4, out += n) {
+		const float *row[4], *ahead = x + (next[3] < 0 ? 0 : (size_t)next[3]) * ldx;
+		float factor[4];
+		int sources = 0;
+		for (int q = 0; q < 4; q++) {
+			if (index[q] < 0 || blend[q] == 0)
+				continue;
+			row[sources] = x + (size_t)index[q] * ldx;
+			factor[sources++] = blend[q];
+		}
+		switch (sources) {
+		case 1: sample_tap(1, ranges, row, factor, ahead, n, out, range); break;
+		case 2: sample_tap(2, ranges, row, factor, ahead, n, out, range); break;
+		case 3: sample_tap(3, ranges, row, factor, ahead, n, out, range); break;
+		case 4: sample_tap(4, ranges, row, factor, ahead, n, out, range); break;
+		default: memset(out, 0, n * sizeof *out);
+		}
 	}
+}
+
+static void sample(const float *x, size_t ldx, const int32_t *index, const float *blend, const int32_t *next,
+                   size_t taps, size_t n, float *out, float *range)
+{
+	struct column_range r = {v_zero(), v_zero()};
+	if (!range) {
+		sample_of(false, x, ldx, index, blend, next, taps, n, out, &r);
+		return;
+	}
+	sample_of(true, x, ldx, index, blend, next, taps, n, out, &r);
+	range[0] = -v_top(v_sub(v_zero(), r.low));
+	range[1] = v_top(r.high);
 }
 
 INLINE void activate_of(enum activation act, float *x, size_t n)

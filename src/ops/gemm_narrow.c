@@ -24,14 +24,29 @@ struct narrow_task {
 	struct worker_scratch scratch;
 };
 
-/* A row of k floats, left or right, to its stretches. */
-static void narrow_row(const struct narrow_kernels *narrow, bool left, const float *x, size_t k, uint32_t *row)
+/* Rows of k floats as left ones, to their stretches; range [rows, 2]: of each row, NULL: not known. */
+static void narrow_left(const struct narrow_kernels *narrow, const float *x, size_t ldx, size_t rows, size_t k,
+                        const float *range, uint32_t *out, size_t ld)
 {
-	void (*kernel)(const float *, size_t, uint32_t *) = left ? narrow->left_row : narrow->right_row;
-	const size_t stretch = (size_t)narrow->stretch, words = glip__narrow_words(narrow, left, stretch);
+	const size_t stretch = (size_t)narrow->stretch, words = glip__narrow_words(narrow, true, stretch);
+	if (k <= stretch) {
+		narrow->left_rows(x, ldx, rows, k, range, out, ld);
+		return;
+	}
+	const size_t whole = k / stretch, rest = k % stretch;
+	for (size_t i = 0; i < rows; i++, x += ldx, out += ld) {
+		narrow->left_rows(x, stretch, whole, stretch, NULL, out, words);
+		if (rest > 0)
+			narrow->left_rows(x + whole * stretch, 0, 1, rest, NULL, out + whole * words, 0);
+	}
+}
+
+static void narrow_right(const struct narrow_kernels *narrow, const float *x, size_t k, uint32_t *row)
+{
+	const size_t stretch = (size_t)narrow->stretch, words = glip__narrow_words(narrow, false, stretch);
 	for (; k > stretch; k -= stretch, x += stretch, row += words)
-		kernel(x, stretch, row);
-	kernel(x, k, row);
+		narrow->right_row(x, stretch, row);
+	narrow->right_row(x, k, row);
 }
 
 /* Floats as they are, or what a worker gathered of them. */
@@ -52,8 +67,8 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 	for (size_t i = begin; i < end; i++) {
 		size_t cols = glip__min_size(nr, t->p->n - i * nr);
 		for (size_t j = 0; j < cols; j++)
-			narrow_row(t->narrow, false, right_row(t->p, i * nr + j, wide), t->p->k,
-			           (uint32_t *)(void *)(rows + j * t->right_ld));
+			narrow_right(t->narrow, right_row(t->p, i * nr + j, wide), t->p->k,
+			             (uint32_t *)(void *)(rows + j * t->right_ld));
 		t->kernels->transpose(rows, t->right_ld, cols, t->row, (float *)(void *)(t->packing + i * nr * t->row), nr);
 	}
 }
@@ -88,13 +103,12 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		size_t row = piece / t->chunks * t->block_rows, first = piece % t->chunks * t->chunk_panels * nr;
 		size_t rows = glip__min_size(t->block_rows, p->m - row);
 		size_t last = glip__min_size(p->n, first + t->chunk_panels * nr);
-		for (size_t i = 0; i < rows; i++) {
-			const float *x = p->g->a.data + (row + i) * p->lda;
-			if (!glip__is_dense(p)) {
-				glip__gather_row(t->kernels, p, row + i, wide);
-				x = wide;
-			}
-			narrow_row(t->narrow, true, x, p->k, left + i * t->left_ld);
+		if (glip__is_dense(p))
+			narrow_left(t->narrow, p->g->a.data + row * p->lda, p->lda, rows, p->k, NULL, left, t->left_ld);
+		for (size_t i = 0; i < rows && !glip__is_dense(p); i++) {
+			float range[2];
+			bool known = glip__gather_row(t->kernels, p, row + i, wide, range);
+			narrow_left(t->narrow, wide, 0, 1, p->k, known ? range : NULL, left + i * t->left_ld, 0);
 		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
@@ -169,8 +183,7 @@ void glip__multiply_narrow(const struct packed *k, const struct product *p, size
 	size_t nr = (size_t)k->narrow->nr;
 	uint32_t *left = (uint32_t *)(void *)scratch;
 	task.panels = k->panels;
-	for (size_t i = 0; i < rows; i++)
-		narrow_row(k->narrow, true, a + i * lda, p->k, left + i * task.left_ld);
+	narrow_left(k->narrow, a, lda, rows, p->k, NULL, left, task.left_ld);
 	for (size_t column = 0; column < p->n; column += nr)
 		multiply_block(&task, row, rows, column, glip__min_size(nr, p->n - column), left);
 }

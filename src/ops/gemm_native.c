@@ -119,7 +119,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		if (t->gather) {
 			float *buffer = glip__worker_floats(&t->scratch, worker);
 			for (size_t i = 0; i < rows; i++)
-				glip__gather_row(t->packed.kernels, p, row + i, buffer + i * t->gather_ld);
+				glip__gather_row(t->packed.kernels, p, row + i, buffer + i * t->gather_ld, NULL);
 			a = buffer;
 			lda = t->gather_ld;
 		}
@@ -231,7 +231,7 @@ enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p)
 		if (!gathered)
 			return GLIP_ERR_NOMEM;
 		for (size_t i = 0; i < p->m; i++)
-			glip__gather_row(ops->kernels, p, i, gathered + i * p->k);
+			glip__gather_row(ops->kernels, p, i, gathered + i * p->k, NULL);
 		task.a = gathered;
 		task.lda = p->k;
 	}

@@ -75,13 +75,25 @@ void glip__dot_rows__ref(size_t k, const float *a, size_t lda, int rows, const v
 	}
 }
 
-void glip__blend__ref(int count, const float *const *row, const float *factor, size_t n, float *out)
+void glip__sample__ref(const float *x, size_t ldx, const int32_t *index, const float *blend, const int32_t *next,
+                       size_t taps, size_t n, float *out, float *range)
 {
-	for (size_t j = 0; j < n; j++) {
-		double sum = 0;
-		for (int q = 0; q < count; q++)
-			sum += (double)factor[q] * (double)row[q][j];
-		out[j] = (float)sum;
+	float low = 0, high = 0;
+	(void)next;
+	for (size_t t = 0; t < taps; t++, index += 4, blend += 4, out += n) {
+		for (size_t j = 0; j < n; j++) {
+			double sum = 0;
+			for (int q = 0; q < 4; q++)
+				if (index[q] >= 0 && blend[q] != 0)
+					sum += (double)blend[q] * (double)x[(size_t)index[q] * ldx + j];
+			out[j] = (float)sum;
+			low = out[j] < low ? out[j] : low;
+			high = out[j] > high ? out[j] : high;
+		}
+	}
+	if (range) {
+		range[0] = low;
+		range[1] = high;
 	}
 }
 
@@ -121,7 +133,7 @@ const struct kernels glip__kernels_ref = {
 	.pack_rows = glip__pack_rows__ref,
 	.transpose = glip__transpose__ref,
 	.dot_rows = glip__dot_rows__ref,
-	.blend = glip__blend__ref,
+	.sample = glip__sample__ref,
 	.finish = glip__finish__ref,
 	.layer_norm = glip__layer_norm__ref,
 	.softmax = glip__softmax__ref,

@@ -60,8 +60,12 @@ struct kernels {
 	 * few left rows, each right row read once and in place. */
 	void (*dot_rows)(size_t k, const float *a, size_t lda, int rows, const void *b, enum dtype dtype, size_t ldb,
 	                 int cols, const float *bias, float *c, size_t ldc);
-	/* out[j] = sum over q < count (0..4) of factor[q] * row[q][j]. */
-	void (*blend)(int count, const float *const *row, const float *factor, size_t n, float *out);
+	/* A row of bilinear samples: out[t * n + j] = sum over q < 4 of blend[4 t + q] * x[index[4 t + q] * ldx + j] for
+	 * t < taps, j < n, without rows of index -1 or factor 0. next: the indices of a sample that follows soon, whose
+	 * last row in each tap is asked for meanwhile. range [2] receives the least and the greatest of out, zero among
+	 * them; NULL: not wanted. */
+	void (*sample)(const float *x, size_t ldx, const int32_t *index, const float *blend, const int32_t *next,
+	               size_t taps, size_t n, float *out, float *range);
 	/* out[i][j] = residual[i][j] + scale[j] * act(in[i * ld_in + j]); rows with out[i] NULL are skipped; residual NULL:
 	 * none; residual[i] may be out[i]. act is applied in place; out[0] may be in, and then out[i] is in + i * ld_in. */
 	void (*finish)(const struct finish *f, float *in, size_t ld_in, int rows, int cols, const float *const *residual,

@@ -40,8 +40,10 @@ struct narrow_kernels {
 	int left_words; /* of a group in a left row: 1, or 2 where its 8-bit values are widened */
 	int left_low;   /* of 8-bit values in one word: the least that a left one is stored as, 0 or -128 */
 	int stretch;    /* values of a row that share a head */
-	/* A stretch of k floats to its head and ceil(k / group) groups; values past k are zeros. */
-	void (*left_row)(const float *x, size_t k, uint32_t *row);
+	/* `rows` stretches of k floats, ldx apart, each to its head and ceil(k / group) groups at out + i * ld; values past
+	 * k are zeros. range [rows, 2]: the least and the greatest of each, zero among them; NULL: not known. */
+	void (*left_rows)(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld);
+	/* One stretch, as a right one. */
 	void (*right_row)(const float *x, size_t k, uint32_t *row);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
 	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together; bias NULL: none. An element has the same

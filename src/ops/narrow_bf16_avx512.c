@@ -31,7 +31,7 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 
 #include "ops/narrow_impl.h"
 
-static void narrow_row(const float *x, size_t k, uint32_t *row)
+static void right_row(const float *x, size_t k, uint32_t *row)
 {
 	row[0] = row[1] = 0;
 	row += NARROW_HEAD;
@@ -44,6 +44,13 @@ static void narrow_row(const float *x, size_t k, uint32_t *row)
 	}
 }
 
+static void left_rows(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld)
+{
+	(void)range;
+	for (size_t i = 0; i < rows; i++)
+		right_row(x + i * ldx, k, out + i * ld);
+}
+
 const struct narrow_kernels glip__narrow_bf16_avx512 = {
 	.name = "avx512bf16",
 	.compute = GLIP_COMPUTE_BF16,
@@ -52,7 +59,7 @@ const struct narrow_kernels glip__narrow_bf16_avx512 = {
 	.group = 2,
 	.left_words = LEFT_WORDS,
 	.stretch = NARROW_MAX_K,
-	.left_row = narrow_row,
-	.right_row = narrow_row,
+	.left_rows = left_rows,
+	.right_row = right_row,
 	.tile = tile,
 };

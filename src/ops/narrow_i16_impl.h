@@ -31,9 +31,10 @@ INLINE void round_block(const float *x, size_t n, vec scale, uint32_t *groups)
 	i_store16(groups, q, n);
 }
 
-static void narrow_row(const float *x, size_t k, uint32_t *row)
+INLINE struct scaling find_factor(const float *x, size_t k, const float *range, uint32_t *row)
 {
 	vec top[SQUARES], squares[SQUARES];
+	(void)range;
 	UNROLL
 	for (int i = 0; i < SQUARES; i++)
 		top[i] = squares[i] = v_zero();
@@ -43,13 +44,27 @@ static void narrow_row(const float *x, size_t k, uint32_t *row)
 	for (int i = 1; i < SQUARES; i++)
 		top[0] = v_max(top[0], top[i]);
 	float factor = glip__narrow_i16_factor(v_top(top[0]), sum);
-	vec scale = v_set1(factor > 0 ? 1 / factor : 0);
 	memcpy(row, &factor, sizeof factor);
 	row[1] = 0;
-	row += NARROW_HEAD;
-	BY_BLOCKS(k, round_block(x + p, n, scale, row + p / 2));
+	return (struct scaling){.inverse = factor > 0 ? 1 / factor : 0};
+}
+
+INLINE void round_row(const float *x, size_t k, struct scaling s, uint32_t *row)
+{
+	vec scale = v_set1(s.inverse);
+	BY_BLOCKS(k, round_block(x + p, n, scale, row + NARROW_HEAD + p / 2));
+}
+
+static void left_rows(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld)
+{
+	narrow_rows(find_factor, round_row, x, ldx, rows, k, range, out, ld);
+}
+
+static void right_row(const float *x, size_t k, uint32_t *row)
+{
+	left_rows(x, 0, 1, k, NULL, row, 0);
 }
 
 #define NARROW_ENTRIES \
 	.compute = GLIP_COMPUTE_I16, .mr = MR, .nr = NR, .group = 2, .left_words = LEFT_WORDS, \
-	.stretch = NARROW_I16_STRETCH, .left_row = narrow_row, .right_row = narrow_row, .tile = tile
+	.stretch = NARROW_I16_STRETCH, .left_rows = left_rows, .right_row = right_row, .tile = tile

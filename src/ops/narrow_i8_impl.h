@@ -50,28 +50,44 @@ INLINE void left_block(const float *x, size_t n, vec scale, ivec zero, uint32_t 
 	store_left(words, q, n, zero);
 }
 
-static void left_row(const float *x, size_t k, uint32_t *row)
+INLINE struct scaling find_range(const float *x, size_t k, const float *known, uint32_t *row)
 {
-	vec low[BLOCK], high[BLOCK];
-	UNROLL
-	for (int i = 0; i < BLOCK; i++)
-		low[i] = high[i] = v_zero();
-	BY_BLOCKS(k, range_of(x + p, n, low, high));
-	UNROLL
-	for (int i = 1; i < BLOCK; i++) {
-		low[0] = v_min(low[0], low[i]);
-		high[0] = v_max(high[0], high[i]);
+	float bottom, top;
+	if (known) {
+		bottom = known[0];
+		top = known[1];
+	} else {
+		vec low[BLOCK], high[BLOCK];
+		UNROLL
+		for (int i = 0; i < BLOCK; i++)
+			low[i] = high[i] = v_zero();
+		BY_BLOCKS(k, range_of(x + p, n, low, high));
+		UNROLL
+		for (int i = 1; i < BLOCK; i++) {
+			low[0] = v_min(low[0], low[i]);
+			high[0] = v_max(high[0], high[i]);
+		}
+		bottom = -v_top(v_sub(v_zero(), low[0]));
+		top = v_top(high[0]);
 	}
-	float bottom = -v_top(v_sub(v_zero(), low[0])), range = v_top(high[0]) - bottom;
-	float factor = range / 255, inverse = glip__narrow_i8_scale(range, 255);
+	float range = top - bottom, factor = range / 255, inverse = glip__narrow_i8_scale(range, 255);
 	float below = -bottom * inverse; /* not a number where a value is infinite */
 	uint32_t zero = below > 0 ? (uint32_t)rintf(below) : 0;
-	vec scale = v_set1(inverse);
-	ivec zeros = i_set1(zero);
 	memcpy(row, &factor, sizeof factor);
 	row[1] = LEFT_WORDS == 1 ? zero + (uint32_t)LEFT_LOW : 0;
-	row += NARROW_HEAD;
-	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + p / GROUP * LEFT_WORDS));
+	return (struct scaling){inverse, zero};
+}
+
+INLINE void round_row(const float *x, size_t k, struct scaling s, uint32_t *row)
+{
+	vec scale = v_set1(s.inverse);
+	ivec zeros = i_set1(s.zero);
+	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + NARROW_HEAD + p / GROUP * LEFT_WORDS));
+}
+
+static void left_rows(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld)
+{
+	narrow_rows(find_range, round_row, x, ldx, rows, k, range, out, ld);
 }
 
 /* Adds the whole numbers to the sum, too. */
@@ -102,4 +118,4 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 
 #define NARROW_ENTRIES \
 	.compute = GLIP_COMPUTE_I8, .mr = MR, .nr = NR, .group = GROUP, .left_words = LEFT_WORDS, .left_low = LEFT_LOW, \
-	.stretch = NARROW_MAX_K, .left_row = left_row, .right_row = right_row, .tile = tile
+	.stretch = NARROW_MAX_K, .left_rows = left_rows, .right_row = right_row, .tile = tile

@@ -29,6 +29,32 @@ INLINE vec values_at(const float *x, size_t p, size_t k)
 	return p + V <= k ? v_load(x + p) : p < k ? v_load_n(x + p, k - p) : v_zero();
 }
 
+/* What a stretch's values are multiplied with, and the integer that zero becomes. */
+struct scaling {
+	float inverse;
+	uint32_t zero;
+};
+
+/* Stretches are searched a few at a time before they are rounded: what one's search comes to would be waited for. */
+enum { ROWS_AT_ONCE = 16, VALUES_AT_ONCE = 4096 };
+
+typedef struct scaling search_fn(const float *x, size_t k, const float *range, uint32_t *row);
+typedef void round_fn(const float *x, size_t k, struct scaling s, uint32_t *row);
+
+INLINE void narrow_rows(search_fn *search, round_fn *rounds, const float *x, size_t ldx, size_t rows, size_t k,
+                        const float *range, uint32_t *out, size_t ld)
+{
+	struct scaling s[ROWS_AT_ONCE];
+	size_t most = k * ROWS_AT_ONCE <= VALUES_AT_ONCE ? ROWS_AT_ONCE : k < VALUES_AT_ONCE ? VALUES_AT_ONCE / k : 1;
+	for (size_t first = 0, count; first < rows; first += count) {
+		count = rows - first < most ? rows - first : most;
+		for (size_t i = 0; i < count; i++)
+			s[i] = search(x + (first + i) * ldx, k, range ? range + 2 * (first + i) : NULL, out + (first + i) * ld);
+		for (size_t i = 0; i < count; i++)
+			rounds(x + (first + i) * ldx, k, s[i], out + (first + i) * ld);
+	}
+}
+
 /* The statement for each block of values from p on, of which there are n (a constant but for the last). */
 #define BY_BLOCKS(k, statement) \
 	do { \

@@ -153,6 +153,18 @@ static void i8_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t
 	}
 }
 
+/* The stretches one by one. */
+#define LEFT_ROWS(name, row_fn) \
+	static void name(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld) \
+	{ \
+		(void)range; \
+		for (size_t i = 0; i < rows; i++) \
+			row_fn(x + i * ldx, k, out + i * ld); \
+	}
+LEFT_ROWS(bf16_left_rows, bf16_row)
+LEFT_ROWS(i8_left_rows, i8_left_row)
+LEFT_ROWS(i16_left_rows, i16_row)
+
 const struct narrow_kernels glip__narrow_bf16_ref = {
 	.name = "scalar",
 	.compute = GLIP_COMPUTE_BF16,
@@ -161,7 +173,7 @@ const struct narrow_kernels glip__narrow_bf16_ref = {
 	.group = 2,
 	.left_words = 1,
 	.stretch = NARROW_MAX_K,
-	.left_row = bf16_row,
+	.left_rows = bf16_left_rows,
 	.right_row = bf16_row,
 	.tile = bf16_tile,
 };
@@ -174,7 +186,7 @@ const struct narrow_kernels glip__narrow_i8_ref = {
 	.group = 4,
 	.left_words = 1,
 	.stretch = NARROW_MAX_K,
-	.left_row = i8_left_row,
+	.left_rows = i8_left_rows,
 	.right_row = i8_right_row,
 	.tile = i8_tile,
 };
@@ -187,7 +199,7 @@ const struct narrow_kernels glip__narrow_i16_ref = {
 	.group = 2,
 	.left_words = 1,
 	.stretch = NARROW_I16_STRETCH,
-	.left_row = i16_row,
+	.left_rows = i16_left_rows,
 	.right_row = i16_row,
 	.tile = i16_tile,
 };

@@ -43,8 +43,9 @@ struct product {
 	struct row_sums *sums; /* g->sums while they are gathered; NULL: none */
 };
 
-/* Copies row `row` of the left matrix, all its taps, to out [k]. */
-void glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out);
+/* Copies row `row` of the left matrix, all its taps, to out [k]. True where range [2] has received the least and the
+ * greatest value, zero among them; NULL: not wanted. */
+bool glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out, float *range);
 /* Whether the left matrix is rows in place. */
 static inline bool glip__is_dense(const struct product *p)
 {

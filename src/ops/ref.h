@@ -13,7 +13,8 @@ void glip__pack_rows__ref(const void *b, enum dtype dtype, size_t ldb, int cols,
 void glip__transpose__ref(const float *x, size_t ldx, size_t rows, size_t cols, float *y, size_t ldy);
 void glip__dot_rows__ref(size_t k, const float *a, size_t lda, int rows, const void *b, enum dtype dtype, size_t ldb,
                          int cols, const float *bias, float *c, size_t ldc);
-void glip__blend__ref(int count, const float *const *row, const float *factor, size_t n, float *out);
+void glip__sample__ref(const float *x, size_t ldx, const int32_t *index, const float *blend, const int32_t *next,
+                       size_t taps, size_t n, float *out, float *range);
 void glip__finish__ref(const struct finish *f, float *in, size_t ld_in, int rows, int cols,
                        const float *const *residual, float *const *out);
 

@@ -255,6 +255,16 @@ static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_lef
 	}
 }
 
+/* One stretch of k values to its row. */
+static inline void narrow_stretch(const struct narrow_kernels *narrow, bool is_left, const float *x, size_t k,
+                                  uint32_t *row)
+{
+	if (is_left)
+		narrow->left_rows(x, 0, 1, k, NULL, row, 0);
+	else
+		narrow->right_row(x, k, row);
+}
+
 /* Replaces the values by what remains of them; NULL: all. */
 static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, double *x, int64_t k)
 {
@@ -266,7 +276,7 @@ static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, d
 		return;
 	for (int64_t p = 0; p < k; p += narrow->stretch) {
 		int64_t count = k - p < narrow->stretch ? k - p : narrow->stretch;
-		(is_left ? narrow->left_row : narrow->right_row)(values + p, (size_t)count, row);
+		narrow_stretch(narrow, is_left, values + p, (size_t)count, row);
 		widen_narrow(narrow, is_left, row, count, x + p);
 	}
 }

@@ -70,8 +70,8 @@ static void same_rows(const struct narrow_kernels *narrow)
 			size_t words = glip__narrow_words(narrow, left, k), most = glip__narrow_words(reference, left, k);
 			float *row = guarded(words), *expected = guarded(most);
 			double back[150], again[150];
-			(left ? narrow->left_row : narrow->right_row)(x, k, (uint32_t *)(void *)row);
-			(left ? reference->left_row : reference->right_row)(x, k, (uint32_t *)(void *)expected);
+			narrow_stretch(narrow, left, x, k, (uint32_t *)(void *)row);
+			narrow_stretch(reference, left, x, k, (uint32_t *)(void *)expected);
 			assert_memory_equal(row, expected, sizeof *row);
 			/* Right rows are the same words: what is past the last value is zeros. */
 			if (!left)
@@ -85,10 +85,41 @@ static void same_rows(const struct narrow_kernels *narrow)
 		/* One that is no number does not hide the others from the factor, or (in 16 bits, on NEON) makes it none. */
 		float row[NARROW_HEAD + 300], expected[NARROW_HEAD + 300];
 		x[k / 2] = NAN;
-		narrow->left_row(x, k, (uint32_t *)(void *)row);
-		reference->left_row(x, k, (uint32_t *)(void *)expected);
+		narrow_stretch(narrow, true, x, k, (uint32_t *)(void *)row);
+		narrow_stretch(reference, true, x, k, (uint32_t *)(void *)expected);
 		assert_true(isnan(*row) || *row == *expected);
 		free_page_end(x, k);
+	}
+}
+
+/* Rows together, more than are searched at once, give the bits of each alone, whether their ranges are known or not. */
+static void many_rows(const struct narrow_kernels *narrow)
+{
+	enum { COUNT = 37, LDX = 300 };
+	float x[COUNT * LDX], range[COUNT * 2];
+	uint32_t alone[NARROW_HEAD + LDX];
+	static const size_t lengths[] = {1, 31, 96, 256};
+	for (size_t s = 0; s < sizeof lengths / sizeof *lengths; s++) {
+		const size_t k = lengths[s], words = glip__narrow_words(narrow, true, k), ld = words + s % 3;
+		float *out = guarded((COUNT - 1) * ld + words), *other = guarded_copy(out, (COUNT - 1) * ld + words);
+		for (size_t i = 0; i < COUNT; i++) {
+			float *row = x + i * LDX;
+			range[2 * i] = range[2 * i + 1] = 0;
+			for (size_t p = 0; p < k; p++) {
+				row[p] = random_float((float)(i + 1)) + (float)(i % 3);
+				range[2 * i] = fminf(range[2 * i], row[p]);
+				range[2 * i + 1] = fmaxf(range[2 * i + 1], row[p]);
+			}
+		}
+		narrow->left_rows(x, LDX, COUNT, k, NULL, (uint32_t *)(void *)out, ld);
+		narrow->left_rows(x, LDX, COUNT, k, range, (uint32_t *)(void *)other, ld);
+		assert_memory_equal(out, other, ((COUNT - 1) * ld + words) * sizeof *out);
+		for (size_t i = 0; i < COUNT; i++) {
+			narrow_stretch(narrow, true, x + i * LDX, k, alone);
+			assert_memory_equal(out + i * ld, alone, words * sizeof *out);
+		}
+		free_guarded(out, (COUNT - 1) * ld + words);
+		free_guarded(other, (COUNT - 1) * ld + words);
 	}
 }
 
@@ -203,6 +234,7 @@ static void test_rows(void **state)
 {
 	(void)state;
 	for_each_narrow(same_rows);
+	for_each_narrow(many_rows);
 }
 
 /* What narrowing may lose: half a unit in the last place of what is kept. */
@@ -223,7 +255,7 @@ static void bounded_rows(const struct narrow_kernels *narrow)
 		for (int p = 0; p < K; p++)
 			squares += (double)x[p] * (double)x[p];
 		for (int left = 0; left < 2; left++) {
-			(left ? narrow->left_row : narrow->right_row)(x, K, row);
+			narrow_stretch(narrow, left, x, K, row);
 			widen_narrow(narrow, left, row, K, back);
 			assert_true(back[round % K] == 0.0);
 			double step = left ? (double)(high - low) / 255 : (double)fmaxf(high, -low) / 127;
@@ -264,7 +296,7 @@ static void extreme_products(const struct narrow_kernels *narrow)
 				x[side][p] = value * scales[kind / KINDS][side];
 		}
 		size_t groups = K / (size_t)narrow->group;
-		narrow->left_row(x[0], K, left);
+		narrow_stretch(narrow, true, x[0], K, left);
 		narrow->right_row(x[1], K, right);
 		for (size_t i = 0; i < NARROW_HEAD + groups; i++)
 			panel[i * (size_t)narrow->nr] = right[i];

@@ -207,6 +207,40 @@ static void dyrelu(const struct kernels *k)
 	}
 }
 
+/* Bilinear samples: rows that are missing or count for nothing, one of which holds no number, are not read. */
+static void sample(const struct kernels *k)
+{
+	enum { ROWS = 6, TAPS = 3 };
+	for (int s = 0; s < SIZES * 4; s++) {
+		size_t n = sizes[s / 4], ldx = n + (size_t)s % 2;
+		float *x = page_end((ROWS - 1) * ldx + n), *y = guarded(TAPS * n), *z = guarded(TAPS * n);
+		float blend[TAPS * 4], low = 0, high = 0, range[2];
+		int32_t index[TAPS * 4], next[TAPS * 4];
+		for (size_t i = 0; i < (ROWS - 1) * ldx + n; i++)
+			x[i] = s % 4 == 3 ? random_float(1) - 3 : random_float(3);
+		for (size_t i = 0; i < n; i++)
+			x[2 * ldx + i] = NAN;
+		for (int i = 0; i < TAPS * 4; i++) {
+			index[i] = (int32_t)(random_bits() % (ROWS + 1)) - 1;
+			next[i] = (int32_t)(random_bits() % (ROWS + 1)) - 1;
+			blend[i] = index[i] == 2 || random_bits() % 4 == 0 ? 0 : random_float(0.5F) + 0.6F;
+		}
+		glip__sample__ref(x, ldx, index, blend, next, TAPS, n, y, NULL);
+		k->sample(x, ldx, index, blend, next, TAPS, n, z, NULL);
+		assert_close("sample", k->name, z, y, TAPS * n, 2e-6, 0);
+		k->sample(x, ldx, index, blend, next, TAPS, n, y, range);
+		assert_memory_equal(y, z, TAPS * n * sizeof *y);
+		for (size_t i = 0; i < TAPS * n; i++) {
+			low = fminf(low, y[i]);
+			high = fmaxf(high, y[i]);
+		}
+		assert_true(range[0] == low && range[1] == high);
+		free_page_end(x, (ROWS - 1) * ldx + n);
+		free_guarded(y, TAPS * n);
+		free_guarded(z, TAPS * n);
+	}
+}
+
 static void test_rows(void **state)
 {
 	(void)state;
@@ -214,6 +248,7 @@ static void test_rows(void **state)
 	for_each_set(softmax);
 	for_each_set(score_softmax);
 	for_each_set(columns);
+	for_each_set(sample);
 }
 
 static void test_elements(void **state)
