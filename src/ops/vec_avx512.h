@@ -175,6 +175,12 @@ static inline void v_transpose(vec r[V])
 		r[i] = s[i];
 }
 
+#define V_LOOKUP 32
+static inline vec v_lookup(const float *table, vec at)
+{
+	return _mm512_permutex2var_ps(v_load(table), _mm512_castps_si512(at), v_load(table + 16));
+}
+
 typedef __m512i ivec;
 
 static inline ivec i_zero(void)

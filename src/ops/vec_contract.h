@@ -14,6 +14,8 @@
  *   v_sum, v_top           sum and maximum of the lanes, in a fixed order
  *   v_sum4                 the sums of four vectors, plus bias[0..3] where it is not NULL, to p[0..3]
  *   v_transpose            V vectors as a V x V matrix
+ *   v_lookup(table, at)    the entries of a table of V_LOOKUP values at the last bits of each lane, where that is
+ *                          one instruction; otherwise there is neither
  *   v_sum32                the sum of 32 floats, joined in halves (not NEON)
  *
  *   ivec                   as many lanes of 32-bit integers; sums and products wrap
