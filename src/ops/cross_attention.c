@@ -5,8 +5,10 @@
 #include "ops/cross_attention.h"
 
 #include <math.h>
+#include <stdalign.h>
 #include <string.h>
 
+#include "ops/narrow.h"
 #include "ops/packed.h"
 
 enum {
@@ -26,6 +28,7 @@ struct head_group {
 
 struct cross_task {
 	const struct kernels *kernels;
+	const struct narrow_kernels *narrow; /* of 16 bits, for what the text gathers; NULL: floats */
 	const struct cross_attention *a;
 	size_t c, n, nr;
 	size_t group_width; /* columns of a full group */
@@ -70,17 +73,46 @@ static struct cross_scratch scratch_of(const struct cross_task *t, int worker)
 	return s;
 }
 
-/* mean [width, c] (first: zeros) += shares^T v, v as panels. */
+/* mean [width, c] (first: zeros) += shares^T v. */
 static void add_values(const struct cross_task *t, const struct cross_scratch *s, size_t width, size_t rows, bool first,
                        float *mean)
 {
 	size_t mr = (size_t)t->kernels->mr;
+	t->kernels->transpose(s->shares, width, rows, width, s->transposed, BLOCK_ROWS);
 	for (size_t j = 0; j < t->c; j += t->nr) {
 		for (size_t i = 0; i < width; i += mr) {
 			float *to = mean + i * t->c + j;
 			t->kernels->gemm_tile(rows, s->transposed + i * BLOCK_ROWS, BLOCK_ROWS, s->values + j * rows,
 			                      first ? NULL : to, t->c, to, t->c, (int)glip__min_size(mr, width - i),
 			                      (int)glip__min_size(t->nr, t->c - j));
+		}
+	}
+}
+
+/* The same in 16-bit integers: a stretch for each column of the shares and of v. */
+static void add_values_narrow(const struct cross_task *t, const struct cross_scratch *s, size_t width, size_t rows,
+                              bool first, float *mean)
+{
+	const struct narrow_kernels *narrow = t->narrow;
+	const struct finish plain = {.act = ACT_NONE};
+	size_t mr = (size_t)narrow->mr, nr = (size_t)narrow->nr, words = glip__narrow_words(narrow, false, rows);
+	uint32_t *left = (uint32_t *)(void *)s->transposed, *values = (uint32_t *)(void *)s->values;
+	alignas(64) float panel[(NARROW_HEAD + BLOCK_ROWS) * KERNEL_MAX_NR], tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
+	for (size_t i = 0; i < width; i += nr) {
+		size_t count = glip__min_size(nr, width - i);
+		narrow->right_columns(s->shares + i, width, rows, (int)count, (uint32_t *)(void *)panel);
+		t->kernels->transpose(panel, nr, words, count, s->transposed + i * BLOCK_ROWS, BLOCK_ROWS);
+	}
+	for (size_t j = 0; j < t->c; j += nr) {
+		int cols = (int)glip__min_size(nr, t->c - j);
+		for (size_t i = 0; i < width; i += mr) {
+			int count = (int)glip__min_size(mr, width - i);
+			float *to[KERNEL_MAX_MR];
+			for (int r = 0; r < count; r++)
+				to[r] = mean + (i + (size_t)r) * t->c + j;
+			narrow->tile(words - NARROW_HEAD, left + i * BLOCK_ROWS, BLOCK_ROWS, values + j * words, NULL, tile, nr,
+			             count, cols);
+			t->kernels->finish(&plain, tile, nr, count, cols, first ? NULL : (const float *const *)to, to);
 		}
 	}
 }
@@ -108,8 +140,20 @@ static void gather_text(const struct cross_task *t, const struct cross_scratch *
 	}
 	memcpy(s->shares, s->scores, rows * width * sizeof *s->shares);
 	t->kernels->column_exp(s->shares, rows, width, top, weight);
-	t->kernels->transpose(s->shares, width, rows, width, s->transposed, BLOCK_ROWS);
-	add_values(t, s, width, rows, begins, mean);
+	(t->narrow ? add_values_narrow : add_values)(t, s, width, rows, begins, mean);
+}
+
+/* v as panels. */
+static void pack_values(const struct cross_task *t, const float *x, size_t rows, float *values)
+{
+	size_t c = t->c, nr = t->nr, words = t->narrow ? glip__narrow_words(t->narrow, false, rows) : rows;
+	for (size_t j = 0; j < c; j += nr) {
+		int cols = (int)glip__min_size(nr, c - j);
+		if (t->narrow)
+			t->narrow->right_columns(x + j, c, rows, cols, (uint32_t *)(void *)(values + j * words));
+		else
+			t->kernels->pack_rows(x + j, DTYPE_F32, c, cols, rows, values + j * words);
+	}
 }
 
 /* A product of the group with another place for its result. */
@@ -133,8 +177,7 @@ static void attend_block(const struct cross_task *t, const struct cross_scratch 
 	const struct scores plain = {.scale = 1};
 	float *x = a->visual + row * c;
 	kernels->layer_norm(&(struct norm){a->norm_weight, a->norm_bias, a->norm_eps}, x, c, NULL, rows, c, x, c);
-	for (size_t j = 0; j < c; j += t->nr)
-		kernels->pack_rows(x + j, DTYPE_F32, c, (int)glip__min_size(t->nr, c - j), rows, s->values + j * rows);
+	pack_values(t, x, rows, s->values);
 	for (size_t i = 0; i < t->group_count; i++) {
 		const struct head_group *g = &t->groups[i];
 		multiply(&g->keys, &g->scores_product, x, rows, s->scores, NULL, s->narrowed);
@@ -198,16 +241,6 @@ static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, str
 		.data = a->keys + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels, .precision = precision};
 	struct matrix outputs = {
 		.data = a->outputs + g->first * t->c, .rows = (int64_t)g->width, .cols = a->channels, .precision = precision};
-	if (ops->narrow_16) {
-		/* Narrow kernels have a scale for each right row, which is a column here. */
-		float *columns = glip__ops_alloc(ops, t->c, g->width * sizeof *columns);
-		if (columns == NULL)
-			return GLIP_ERR_NOMEM;
-		t->kernels->transpose(outputs.data, t->c, g->width, t->c, columns, g->width);
-		outputs.data = columns;
-		outputs.rows = a->channels;
-		outputs.cols = (int64_t)g->width;
-	}
 	g->scores = (struct gemm){
 		.m = a->positions,
 		.n = (int64_t)g->width,
@@ -220,7 +253,7 @@ static enum glip_status prepare_group(struct ops *ops, struct cross_task *t, str
 		.n = a->channels,
 		.k = (int64_t)g->width,
 		.b = outputs,
-		.b_rows_are_k = !ops->narrow_16,
+		.b_rows_are_k = true,
 		.bias = g->first == 0 ? a->out_bias : NULL,
 	};
 	TRY(glip__product_of(ops, &g->scores, &g->scores_product));
@@ -264,10 +297,11 @@ enum glip_status glip__cross_attention(struct ops *ops, const struct cross_atten
 	size_t together = GROUP_COLUMNS / tokens;
 	struct cross_task t = {
 		.kernels = ops->kernels,
+		.narrow = ops->narrow_16,
 		.a = a,
 		.c = (size_t)a->channels,
 		.n = heads * tokens,
-		.nr = (size_t)ops->kernels->nr,
+		.nr = (size_t)(ops->narrow_16 ? ops->narrow_16->nr : ops->kernels->nr),
 		.group_width = tokens * glip__min_size(heads, together > 0 ? together : 1),
 		.piece_rows = glip__round_up(glip__ceil_div(rows, PIECES), BLOCK_ROWS),
 	};

@@ -59,6 +59,25 @@ static const float *right_row(const struct product *p, size_t column, float *wid
 	return wide;
 }
 
+/* Where the right matrix is [k, n]: its columns [column, column + cols). wide: room for a stretch of them. */
+static void pack_columns(const struct narrow_task *t, size_t column, size_t cols, float *wide, uint32_t *panel)
+{
+	const struct matrix *b = &t->p->g->b;
+	const struct narrow_kernels *narrow = t->narrow;
+	const size_t stretch = (size_t)narrow->stretch, ldb = t->p->ldb;
+	struct matrix part = *b;
+	part.data = (const char *)b->data + column * glip__dtype_size(b->dtype);
+	part.cols = (int64_t)cols;
+	for (size_t p = 0, k; p < t->p->k; p += k) {
+		k = glip__min_size(stretch, t->p->k - p);
+		const float *x = b->dtype == DTYPE_F32 ? (const float *)part.data + p * ldb : wide;
+		for (size_t i = 0; x == wide && i < k; i++)
+			glip__matrix_row(&part, (int64_t)ldb, (int64_t)(p + i), wide + i * cols);
+		narrow->right_columns(x, x == wide ? cols : ldb, k, (int)cols, panel);
+		panel += glip__narrow_words(narrow, false, k) * (size_t)narrow->nr;
+	}
+}
+
 static void pack_panels(void *context, size_t begin, size_t end, int worker)
 {
 	const struct narrow_task *t = context;
@@ -66,6 +85,10 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 	float *rows = glip__worker_floats(&t->scratch, worker), *wide = rows + nr * t->right_ld;
 	for (size_t i = begin; i < end; i++) {
 		size_t cols = glip__min_size(nr, t->p->n - i * nr);
+		if (t->p->g->b_rows_are_k) {
+			pack_columns(t, i * nr, cols, rows, t->packing + i * nr * t->row);
+			continue;
+		}
 		for (size_t j = 0; j < cols; j++)
 			narrow_right(t->narrow, right_row(t->p, i * nr + j, wide), t->p->k,
 			             (uint32_t *)(void *)(rows + j * t->right_ld));
@@ -128,7 +151,9 @@ static enum glip_status pack(struct ops *ops, struct narrow_task *t)
 		return GLIP_OK;
 	if (!glip__mul_size(count * nr, t->row, &words))
 		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
-	TRY(glip__worker_scratch(ops, nr * t->right_ld + glip__round_up(p->k, 16), &t->scratch));
+	const size_t stretch = glip__min_size((size_t)t->narrow->stretch, p->k);
+	const size_t part = p->g->b_rows_are_k && stretch > t->right_ld ? stretch : t->right_ld;
+	TRY(glip__worker_scratch(ops, nr * part + glip__round_up(p->k, 16), &t->scratch));
 	t->packing = kept ? glip__panels_alloc(kept, words) : glip__ops_alloc(ops, words, sizeof *t->packing);
 	if (!t->packing)
 		return glip__fail_nomem(ops->err, "packed weights", words * sizeof *t->packing);

@@ -65,6 +65,44 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 	left_rows(x, 0, 1, k, NULL, row, 0);
 }
 
+/* `lanes` columns. Sums of squares are two: of the even rows and of the odd ones. */
+INLINE void narrow_columns(const float *x, size_t ldx, size_t k, size_t lanes, uint32_t *panel)
+{
+	vec top[2] = {v_zero(), v_zero()}, squares[2] = {v_zero(), v_zero()};
+	float most[V], sum[V], factor[V], inverse[V];
+	for (size_t p = 0; p < k; p++) {
+		vec value = load_lanes(x + p * ldx, lanes);
+		top[p % 2] = v_max(v_abs(value), top[p % 2]);
+		squares[p % 2] = v_fma(value, value, squares[p % 2]);
+	}
+	v_store(most, v_max(top[0], top[1]));
+	v_store(sum, v_add(squares[0], squares[1]));
+	for (int i = 0; i < V; i++) {
+		factor[i] = glip__narrow_i16_factor(most[i], sum[i]);
+		inverse[i] = factor[i] > 0 ? 1 / factor[i] : 0;
+	}
+	memcpy(panel, factor, sizeof factor);
+	i_store(panel + NR, i_zero());
+	panel += NARROW_HEAD * NR;
+	vec scale = v_load(inverse);
+	for (size_t p = 0; p < k; p += 2, panel += NR) {
+		ivec even = i_round(v_mul(load_lanes(x + p * ldx, lanes), scale));
+		ivec odd = p + 1 < k ? i_round(v_mul(load_lanes(x + (p + 1) * ldx, lanes), scale)) : i_zero();
+		i_store(panel, i_pairs(even, odd));
+	}
+}
+
+static void right_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel)
+{
+	for (int v = 0; v < NR; v += V) {
+		if (v < cols)
+			narrow_columns(x + v, ldx, k, cols - v < V ? (size_t)(cols - v) : V, panel + v);
+		for (size_t p = 0; v >= cols && p < NARROW_HEAD + (k + 1) / 2; p++)
+			i_store(panel + p * NR + v, i_zero());
+	}
+}
+
 #define NARROW_ENTRIES \
 	.compute = GLIP_COMPUTE_I16, .mr = MR, .nr = NR, .group = 2, .left_words = LEFT_WORDS, \
-	.stretch = NARROW_I16_STRETCH, .left_rows = left_rows, .right_row = right_row, .tile = tile
+	.stretch = NARROW_I16_STRETCH, .left_rows = left_rows, .right_row = right_row, .right_columns = right_columns, \
+	.tile = tile

@@ -45,6 +45,14 @@ static void bf16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32
 	}
 }
 
+/* To the nearest 16-bit integer. */
+static uint32_t i16_value(float x)
+{
+	float q = rintf(x);
+	int value = q >= NARROW_I16_MOST ? NARROW_I16_MOST : q > -NARROW_I16_MOST ? (int)q : -NARROW_I16_MOST;
+	return (uint32_t)(value & 0xffff);
+}
+
 static void i16_row(const float *x, size_t k, uint32_t *row)
 {
 	/* So many sums, joined in halves: the order of the vector kernels, which then find the same factor. */
@@ -61,9 +69,7 @@ static void i16_row(const float *x, size_t k, uint32_t *row)
 	memset(row, 0, (NARROW_HEAD + (k + 1) / 2) * sizeof *row);
 	memcpy(row, &factor, sizeof factor);
 	for (size_t p = 0; p < k; p++) {
-		float q = rintf(x[p] * inverse);
-		int value = q >= NARROW_I16_MOST ? NARROW_I16_MOST : q > -NARROW_I16_MOST ? (int)q : -NARROW_I16_MOST;
-		row[NARROW_HEAD + p / 2] |= (uint32_t)(value & 0xffff) << p % 2 * 16;
+		row[NARROW_HEAD + p / 2] |= i16_value(x[p] * inverse) << p % 2 * 16;
 	}
 }
 
@@ -153,6 +159,24 @@ static void i8_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t
 	}
 }
 
+static void i16_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel)
+{
+	memset(panel, 0, (NARROW_HEAD + (k + 1) / 2) * NR * sizeof *panel);
+	for (size_t j = 0; j < (size_t)cols; j++) {
+		/* The vector kernels' order. */
+		float most = 0, squares[2] = {0};
+		for (size_t p = 0; p < k; p++) {
+			float value = x[p * ldx + j];
+			most = fabsf(value) > most ? fabsf(value) : most;
+			squares[p % 2] = fmaf(value, value, squares[p % 2]);
+		}
+		float factor = glip__narrow_i16_factor(most, squares[0] + squares[1]), inverse = factor > 0 ? 1 / factor : 0;
+		memcpy(panel + j, &factor, sizeof factor);
+		for (size_t p = 0; p < k; p++)
+			panel[(NARROW_HEAD + p / 2) * NR + j] |= i16_value(x[p * ldx + j] * inverse) << p % 2 * 16;
+	}
+}
+
 /* The stretches one by one. */
 #define LEFT_ROWS(name, row_fn) \
 	static void name(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld) \
@@ -201,5 +225,6 @@ const struct narrow_kernels glip__narrow_i16_ref = {
 	.stretch = NARROW_I16_STRETCH,
 	.left_rows = i16_left_rows,
 	.right_row = i16_row,
+	.right_columns = i16_columns,
 	.tile = i16_tile,
 };

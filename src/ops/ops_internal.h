@@ -60,12 +60,14 @@ static inline const struct narrow_kernels *glip__narrow_of(const struct ops *ops
 {
 	const struct narrow_kernels *kernels[] = {
 		[PRECISION_ANY] = ops->narrow, [PRECISION_16_BITS] = ops->narrow_16, [PRECISION_FLOAT] = NULL};
-	return p->g->b_rows_are_k || p->k == 0 || p->k > NARROW_MAX_K ? NULL : kernels[p->g->b.precision];
+	const struct narrow_kernels *narrow = kernels[p->g->b.precision];
+	bool able = narrow && (!p->g->b_rows_are_k || narrow->right_columns);
+	return able && p->k > 0 && p->k <= NARROW_MAX_K ? narrow : NULL;
 }
 
 enum glip_status glip__gemm_native(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_few_rows(struct ops *ops, const struct product *p);
-/* Of glip__narrow_of; right rows contiguous ([n, k]), k <= NARROW_MAX_K. */
+/* Of glip__narrow_of. */
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p);
 enum glip_status glip__gemm_blas(struct ops *ops, const struct product *p);
 

@@ -302,6 +302,17 @@ static inline void i_store_u8(uint32_t *p, const ivec x[4], size_t n)
 	i_store_bytes_(p, _mm256_packus_epi16(_mm256_packs_epi32(x[0], x[1]), _mm256_packs_epi32(x[2], x[3])), n);
 }
 
+static inline ivec i_pairs(ivec low, ivec high)
+{
+	const __m128i order = _mm_setr_epi32(0x09080100, 0x0b0a0302, 0x0d0c0504, 0x0f0e0706);
+	return _mm256_shuffle_epi8(_mm256_packs_epi32(low, high), _mm256_broadcastsi128_si256(order));
+}
+
+static inline void i_store(uint32_t *p, ivec a)
+{
+	_mm256_storeu_si256((__m256i *)(void *)p, a);
+}
+
 static inline float v_sum32(const vec x[4])
 {
 	vec all = _mm256_add_ps(_mm256_add_ps(x[0], x[2]), _mm256_add_ps(x[1], x[3]));

@@ -274,6 +274,17 @@ static inline void i_store_u8(uint32_t *p, const ivec x[4], size_t n)
 	i_store_bytes_(p, _mm512_packus_epi16(_mm512_packs_epi32(x[0], x[1]), _mm512_packs_epi32(x[2], x[3])), n);
 }
 
+static inline ivec i_pairs(ivec low, ivec high)
+{
+	const ivec order = _mm512_set4_epi32(0x0f0e0706, 0x0d0c0504, 0x0b0a0302, 0x09080100);
+	return _mm512_shuffle_epi8(_mm512_packs_epi32(low, high), order);
+}
+
+static inline void i_store(uint32_t *p, ivec a)
+{
+	_mm512_storeu_si512(p, a);
+}
+
 static inline float v_sum32(const vec x[2])
 {
 	return _mm512_reduce_add_ps(_mm512_add_ps(x[0], x[1]));

@@ -23,6 +23,7 @@
  *   i_store16              the first n integers of four vectors, 0 < n <= 4 V, as 16-bit ones, saturated: whole words
  *                          of them, and nothing past those (not NEON)
  *   i_store8, i_store_u8   the same as bytes, signed or not (u8: not NEON)
+ *   i_pairs(low, high)     both as 16-bit integers, saturated, in the halves of a lane (not NEON)
  *   i_store16_in           i_store16 of the integers held between two others (AVX2 alone)
  */
 #ifndef GLIP_OPS_VEC_CONTRACT_H
