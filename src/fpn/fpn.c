@@ -27,12 +27,14 @@ enum glip_status glip__fpn_bind(struct fpn *out, struct binder *b, const int in_
 	return GLIP_OK;
 }
 
+/* map->data: where the map goes; NULL: it gets memory. */
 static enum glip_status allocate_map(struct ops *ops, struct feature_map *map, int height, int width, int channels)
 {
 	map->height = height;
 	map->width = width;
 	map->channels = channels;
-	map->data = glip__ops_alloc(ops, (size_t)height * (size_t)width, (size_t)channels * sizeof(float));
+	if (map->data == NULL)
+		map->data = glip__ops_alloc(ops, (size_t)height * (size_t)width, (size_t)channels * sizeof(float));
 	return map->data != NULL ? GLIP_OK : GLIP_ERR_NOMEM;
 }
 
@@ -43,6 +45,7 @@ static enum glip_status top_down(const struct fpn *m, struct ops *ops, const str
 	struct feature_map sum, above = {0};
 
 	for (int i = FPN_INPUTS - 1; i >= 0; i--) {
+		sum.data = NULL;
 		TRY(allocate_map(ops, &sum, in[i].height, in[i].width, m->channels)); /* [h, w, C] */
 		TRY(glip__linear(ops, in[i].data, (int64_t)sum.height * sum.width, m->lateral[i], m->lateral_bias[i], ACT_NONE,
 		                 sum.data));

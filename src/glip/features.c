@@ -49,6 +49,7 @@ static enum glip_status prepare(struct glip_session *s, const struct glip_image 
 	return glip__observe_map(s, &input, "input", 0);
 }
 
+/* levels: where they go. */
 static enum glip_status run_backbone(struct glip_session *s, const float *input, struct image_size padded,
                                      struct feature_map levels[LEVELS])
 {
@@ -94,11 +95,7 @@ enum glip_status glip__encode_image(struct glip_session *s, const struct glip_im
 	TRY(prepare(s, image, out->network, padded, &input));
 	glip__ops_stage(&s->ops, "preprocess");
 	double t1 = glip__clock_ms();
-	struct feature_map levels[LEVELS];
-	TRY(run_backbone(s, input, padded, levels));
-	for (int l = 0; l < LEVELS; l++)
-		memcpy(out->levels[l].data, levels[l].data,
-		       (size_t)levels[l].height * (size_t)levels[l].width * (size_t)levels[l].channels * sizeof(float));
+	TRY(run_backbone(s, input, padded, out->levels));
 	glip__arena_release(&s->arena, mark);
 	timing->preprocess_ms = t1 - t0;
 	timing->backbone_ms = glip__clock_ms() - t1;

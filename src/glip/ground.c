@@ -25,19 +25,21 @@ struct head_state {
 	float *text;                    /* [tokens, hidden] */
 };
 
-static enum glip_status head_state_init(struct glip_session *s, const struct encoded_image *encoded,
+/* last_use: the encoded image may be written over. */
+static enum glip_status head_state_init(struct glip_session *s, const struct encoded_image *encoded, bool last_use,
                                         const struct prompt_chunk *chunk, struct head_state *out)
 {
 	size_t values = (size_t)encoded->positions * (size_t)s->model->channels;
 	size_t text_values = chunk->tokens * (size_t)s->model->hidden;
-	float *a = glip__ops_floats(&s->ops, values), *b = glip__ops_floats(&s->ops, values);
+	float *a = last_use ? encoded->data : glip__ops_floats(&s->ops, values), *b = glip__ops_floats(&s->ops, values);
 	out->text = glip__ops_floats(&s->ops, text_values);
 	if (a == NULL || b == NULL || out->text == NULL)
 		return GLIP_ERR_NOMEM;
 	out->now = out->next = *encoded;
 	glip__encoded_image_split(&out->now, encoded->levels, a);
 	glip__encoded_image_split(&out->next, encoded->levels, b);
-	memcpy(a, encoded->data, values * sizeof *a);
+	if (!last_use)
+		memcpy(a, encoded->data, values * sizeof *a);
 	memcpy(out->text, chunk->embedded, text_values * sizeof *out->text);
 	return GLIP_OK;
 }
@@ -124,14 +126,14 @@ static enum glip_status collect(struct glip_session *s, const struct glip_prompt
 	return glip__boxes_collect(o, levels, (int64_t)chunk->tokens, labels, count, &s->candidates, s->ops.err);
 }
 
-static enum glip_status run_chunk(struct glip_session *s, const struct encoded_image *encoded,
+static enum glip_status run_chunk(struct glip_session *s, const struct encoded_image *encoded, bool last_use,
                                   const struct glip_prompt *p, size_t index, const struct box_options *o,
                                   struct glip_timing *timing)
 {
 	const struct prompt_chunk *chunk = &p->chunks[index];
 	double t0 = glip__clock_ms();
 	struct head_state h;
-	TRY(head_state_init(s, encoded, chunk, &h));
+	TRY(head_state_init(s, encoded, last_use, chunk, &h));
 	TRY(glip__observe_text(s, chunk->embedded, chunk->tokens, s->model->hidden, "bert.hidden"));
 	TRY(glip__observe_text(s, chunk->embedded, chunk->tokens, s->model->hidden, "bert.embedded"));
 	int layers = s->model->layer_count;
@@ -150,8 +152,9 @@ static enum glip_status run_chunk(struct glip_session *s, const struct encoded_i
 	return GLIP_OK;
 }
 
-/* All chunks over one encoded image; detections are left in the session's buffer. */
-static enum glip_status run_head(struct glip_session *s, const struct encoded_image *encoded,
+/* All chunks over one encoded image, which is kept or may be written over; detections are left in the session's
+ * buffer. */
+static enum glip_status run_head(struct glip_session *s, const struct encoded_image *encoded, bool kept,
                                  const struct glip_prompt *p, const struct glip_ground_options *options,
                                  struct glip_timing *timing)
 {
@@ -176,7 +179,7 @@ static enum glip_status run_head(struct glip_session *s, const struct encoded_im
 	s->candidates.length = s->detections.length = 0;
 	for (size_t i = 0; i < p->chunk_count; i++) {
 		struct arena_mark mark = glip__arena_mark(&s->arena);
-		TRY(run_chunk(s, encoded, p, i, &o, timing));
+		TRY(run_chunk(s, encoded, !kept && i + 1 == p->chunk_count, p, i, &o, timing));
 		glip__arena_release(&s->arena, mark);
 	}
 	double t0 = glip__clock_ms();
@@ -237,7 +240,7 @@ static enum glip_status ground(struct glip_session *s, const struct glip_image *
 	if (status == GLIP_OK && features == NULL)
 		status = glip__encode_image(s, image, &o, &encoded, &timing);
 	if (status == GLIP_OK)
-		status = run_head(s, features != NULL ? &features->encoded : &encoded, p, &o, &timing);
+		status = run_head(s, features != NULL ? &features->encoded : &encoded, features != NULL, p, &o, &timing);
 	timing.total_ms = glip__clock_ms() - started;
 	if (status == GLIP_OK)
 		status = make_result(s, &timing, out, err);

@@ -32,7 +32,7 @@ static void run_case(const char *name, double tolerance)
 	struct block_env e;
 	struct swin swin;
 	struct fpn fpn;
-	struct feature_map maps[SWIN_STAGES], levels[FPN_LEVELS];
+	struct feature_map maps[SWIN_STAGES], levels[FPN_LEVELS] = {0};
 	float *input;
 
 	if (!reference_case_open(&c, name))

@@ -46,7 +46,7 @@ static void run_image(const struct small *m, struct block_env *e)
 {
 	struct swin swin;
 	struct fpn fpn;
-	struct feature_map maps[SWIN_STAGES], levels[FPN_LEVELS];
+	struct feature_map maps[SWIN_STAGES], levels[FPN_LEVELS] = {0};
 	size_t count = (size_t)m->height * (size_t)m->width * 3;
 	float *input = malloc(count * sizeof *input);
 	char tensor[32];

@@ -76,6 +76,7 @@ static enum glip_status forward(struct block_env *e, const struct encoders *m, b
 	static float input[HEIGHT * WIDTH * 3];
 
 	rule_uniform("input", SEED, input, HEIGHT * WIDTH * 3);
+	memset(out->levels, 0, sizeof out->levels);
 	TRY(glip__swin_forward(&m->swin, &e->ops, input, HEIGHT, WIDTH, want_stage1, out->maps));
 	TRY(glip__fpn_forward(&m->fpn, &e->ops, out->maps + 1, out->levels));
 	return glip__bert_forward(&m->bert, &e->ops, ids, TOKENS, out->hidden);
