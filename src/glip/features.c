@@ -42,8 +42,10 @@ static enum glip_status prepare(struct glip_session *s, const struct glip_image 
 		return GLIP_ERR_NOMEM;
 	const struct glip_allocator scratch = {arena_alloc, released_with_its_mark, &s->arena};
 	TRY(glip__resize(image, network, s->pool, &scratch, resized, s->ops.err));
-	TRY(glip__ops_begin(&s->ops)); /* given up, rows may be missing */
-	glip__normalise(resized, network, padded, *out);
+	/* Given up, rows may be missing. */
+	TRY(glip__ops_begin(&s->ops));
+	glip__normalise(resized, network, padded, s->pool, *out);
+	TRY(glip__ops_begin(&s->ops));
 	glip__arena_release(&s->arena, mark);
 	struct feature_map input = {*out, padded.height, padded.width, 3};
 	return glip__observe_map(s, &input, "input", 0);

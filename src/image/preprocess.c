@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_OPTION_SIDE = 8192, MAX_NETWORK_SIDE = 32768 };
+enum { MAX_OPTION_SIDE = 8192, MAX_NETWORK_SIDE = 32768, GRAIN_ROWS = 32 };
 
 size_t glip__pixel_layout(enum glip_pixel_format format, size_t channel[3])
 {
@@ -87,29 +87,46 @@ enum glip_status glip__network_size(struct image_size image, int short_side, int
 	return GLIP_OK;
 }
 
-void glip__normalise(const uint8_t *rgb, struct image_size size, struct image_size padded, float *out)
-{
-	/* In the order of the output, BGR. */
-	static const float mean[3] = {103.530f, 116.280f, 123.675f};
-	static const float std[3] = {57.375f, 57.120f, 58.395f};
-	float table[3][256];
-	for (int c = 0; c < 3; c++)
-		for (int value = 0; value < 256; value++)
-			table[c][value] = ((float)value - mean[c]) / std[c];
+struct normalise_task {
+	const uint8_t *rgb;
+	struct image_size size, padded;
+	float table[3][256]; /* in the order of the output */
+	float *out;
+};
 
-	size_t width = (size_t)size.width, padded_width = (size_t)padded.width;
-	for (size_t y = 0; y < (size_t)padded.height; y++) {
-		float *row = out + y * padded_width * 3;
-		if (y >= (size_t)size.height) {
+static void normalise_rows(void *context, size_t begin, size_t end, int worker)
+{
+	const struct normalise_task *t = context;
+	size_t width = (size_t)t->size.width, padded_width = (size_t)t->padded.width;
+	(void)worker;
+	for (size_t y = begin; y < end; y++) {
+		float *row = t->out + y * padded_width * 3;
+		if (y >= (size_t)t->size.height) {
 			memset(row, 0, padded_width * 3 * sizeof(*row));
 			continue;
 		}
-		const uint8_t *in = rgb + y * width * 3;
+		const uint8_t *in = t->rgb + y * width * 3;
 		for (size_t x = 0; x < width; x++) {
-			row[3 * x] = table[0][in[3 * x + 2]];
-			row[3 * x + 1] = table[1][in[3 * x + 1]];
-			row[3 * x + 2] = table[2][in[3 * x]];
+			row[3 * x] = t->table[0][in[3 * x + 2]];
+			row[3 * x + 1] = t->table[1][in[3 * x + 1]];
+			row[3 * x + 2] = t->table[2][in[3 * x]];
 		}
 		memset(row + width * 3, 0, (padded_width - width) * 3 * sizeof(*row));
 	}
+}
+
+void glip__normalise(const uint8_t *rgb, struct image_size size, struct image_size padded, struct pool *pool,
+                     float *out)
+{
+	/* BGR. */
+	static const float mean[3] = {103.530f, 116.280f, 123.675f};
+	static const float std[3] = {57.375f, 57.120f, 58.395f};
+	struct normalise_task t = {.rgb = rgb, .size = size, .padded = padded, .out = out};
+	for (int c = 0; c < 3; c++)
+		for (int value = 0; value < 256; value++)
+			t.table[c][value] = ((float)value - mean[c]) / std[c];
+	if (pool)
+		glip__pool_run(pool, normalise_rows, &t, (size_t)padded.height, GRAIN_ROWS);
+	else
+		normalise_rows(&t, 0, (size_t)padded.height, 0);
 }

@@ -29,7 +29,8 @@ enum glip_status glip__resize(const struct glip_image *source, struct image_size
                               const struct glip_allocator *allocator, uint8_t *out, struct glip_error *err);
 
 /* Packed RGB bytes to normalised BGR floats, channels-last, zero-padded right and bottom:
- * out[padded.height][padded.width][3] = (x - mean) / std. */
-void glip__normalise(const uint8_t *rgb, struct image_size size, struct image_size padded, float *out);
+ * out[padded.height][padded.width][3] = (x - mean) / std. pool NULL: by the calling thread alone. */
+void glip__normalise(const uint8_t *rgb, struct image_size size, struct image_size padded, struct pool *pool,
+                     float *out);
 
 #endif

@@ -16,11 +16,14 @@ void glip__window_rows(const struct window_grid *g, int32_t *rows)
 {
 	int w = g->window, padded_height = g->bands * w, padded_width = g->across * w;
 
-	for (int band = 0; band < g->bands; band++) {
-		for (int column = 0; column < g->across; column++) {
-			for (int i = 0; i < w * w; i++) {
-				int y = (band * w + i / w + g->shift) % padded_height;
-				int x = (column * w + i % w + g->shift) % padded_width;
+	for (int window = 0; window < g->bands * g->across; window++) {
+		int top = window / g->across * w + g->shift, left = window % g->across * w + g->shift;
+
+		for (int i = 0; i < w; i++) {
+			int y = top + i < padded_height ? top + i : top + i - padded_height;
+
+			for (int j = 0; j < w; j++) {
+				int x = left + j < padded_width ? left + j : left + j - padded_width;
 
 				*rows++ = y < g->height && x < g->width ? y * g->width + x : -1;
 			}
@@ -39,14 +42,14 @@ void glip__window_regions(const struct window_grid *g, uint8_t *regions)
 {
 	int w = g->window, padded_height = g->bands * w, padded_width = g->across * w;
 
-	for (int band = 0; band < g->bands; band++) {
-		for (int column = 0; column < g->across; column++) {
-			for (int i = 0; i < w * w; i++) {
-				int down = region_of(band * w + i / w, padded_height, w);
-				int right = region_of(column * w + i % w, padded_width, w);
+	for (int window = 0; window < g->bands * g->across; window++) {
+		int top = window / g->across * w, left = window % g->across * w;
 
-				*regions++ = (uint8_t)(down * 3 + right);
-			}
+		for (int i = 0; i < w; i++) {
+			int down = region_of(top + i, padded_height, w);
+
+			for (int j = 0; j < w; j++)
+				*regions++ = (uint8_t)(down * 3 + region_of(left + j, padded_width, w));
 		}
 	}
 }
@@ -57,12 +60,13 @@ void glip__window_bias(const float *table, int window, int heads, float *out)
 
 	for (int h = 0; h < heads; h++) {
 		for (int i = 0; i < n; i++) {
-			for (int j = 0; j < n; j++) {
-				int dy = i / window - j / window + window - 1;
-				int dx = i % window - j % window + window - 1;
+			/* Of the same place: what lies above or to the left of it is further on in the table. */
+			const float *own =
+				table + ((int64_t)(i / window + window - 1) * side + i % window + window - 1) * heads + h;
 
-				*out++ = table[((int64_t)dy * side + dx) * heads + h];
-			}
+			for (int y = 0; y < window; y++)
+				for (int x = 0; x < window; x++)
+					*out++ = own[-(int64_t)(y * side + x) * heads];
 		}
 	}
 }

@@ -118,7 +118,7 @@ float *reference_input(const struct reference_case *c)
 	snprintf(path, sizeof path, "%s/resized.png", c->folder);
 	block_env_check(glip_image_load(path, NULL, &image, &err), &err);
 	glip__normalise(image.pixels, (struct image_size){image.width, image.height},
-	                (struct image_size){c->width, c->height}, out);
+	                (struct image_size){c->width, c->height}, NULL, out);
 	glip_image_free(&image);
 	return out;
 }

@@ -280,7 +280,7 @@ static void test_normalise(void **state)
 	for (int i = 0; i < 18; i++)
 		rgb[i] = (uint8_t)(i * 15);
 	float out[4 * 5 * 3];
-	glip__normalise(rgb, (struct image_size){3, 2}, (struct image_size){5, 4}, out);
+	glip__normalise(rgb, (struct image_size){3, 2}, (struct image_size){5, 4}, NULL, out);
 	for (int y = 0; y < 4; y++)
 		for (int x = 0; x < 5; x++)
 			for (int c = 0; c < 3; c++) {
@@ -313,7 +313,7 @@ static size_t compare_input(const char *folder, const uint8_t *rgb, struct image
 	size_t plane = (size_t)padded.width * (size_t)padded.height, n = plane * 3, different = 0;
 	float *out = malloc(n * sizeof(*out));
 	assert_non_null(out);
-	glip__normalise(rgb, size, padded, out);
+	glip__normalise(rgb, size, padded, NULL, out);
 	size_t count = (size_t)npy.count;
 	assert_true(count == n || count == 4096);
 	for (size_t k = 0; k < count; k++) {
