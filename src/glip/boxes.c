@@ -2,6 +2,9 @@
 
 #include <math.h>
 
+/* Boxes that are compared with one at a time. */
+enum { GROUP = 8 };
+
 /* ---- Heaps: sorting and keeping the best, in place and in a total order ----------------------------------------- */
 
 /* True where a comes before b. */
@@ -207,35 +210,77 @@ enum glip_status glip__boxes_collect(const struct box_options *o, const struct l
 
 /* ---- Selection -------------------------------------------------------------------------------------------------- */
 
-/* Whether intersection over union, with the + 1 convention, is above the limit. */
-static bool overlaps(const float a[4], const float b[4], float limit)
+/* Intersection over union with the + 1 convention. */
+static float overlap(const float a[4], const float b[4])
 {
 	const float x1 = a[0] > b[0] ? a[0] : b[0], y1 = a[1] > b[1] ? a[1] : b[1];
 	const float x2 = a[2] < b[2] ? a[2] : b[2], y2 = a[3] < b[3] ? a[3] : b[3];
-	const float width = x2 - x1 + 1.0f, height = y2 - y1 + 1.0f, both = width * height;
+	const float width = x2 - x1 + 1.0f, height = y2 - y1 + 1.0f;
+	const float both = (width > 0.0f ? width : 0.0f) * (height > 0.0f ? height : 0.0f);
 	const float area_a = (a[2] - a[0] + 1.0f) * (a[3] - a[1] + 1.0f);
 	const float area_b = (b[2] - b[0] + 1.0f) * (b[3] - b[1] + 1.0f);
-	const float either = area_a + area_b - both;
-	/* Most pairs do not meet, or are so far below the limit that no rounding of the quotient gets there: found without
-	 * a division, and by one branch that goes the same way nearly always. */
-	const bool may = (width > 0.0f) & (height > 0.0f) & (both > 0.99999f * limit * either);
 
-	return may && both / either > limit;
+	return both / (area_a + area_b - both);
 }
 
-/* Drops what overlaps a better box of its label; x is in the order label_before. Returns how many stay, in front. */
-static size_t suppress(struct box_candidate *x, size_t count, float limit)
+/* Kept boxes side by side: that a box is far from all of them, as it mostly is, is found at once. */
+struct box_group {
+	float x1[GROUP], y1[GROUP], x2[GROUP], y2[GROUP], area[GROUP];
+};
+
+static void put_box(struct box_group *g, size_t place, const float box[4])
+{
+	for (size_t i = place; i < GROUP; i++) {
+		/* Behind it none, which meets nothing. */
+		g->x1[i] = g->y1[i] = INFINITY;
+		g->x2[i] = g->y2[i] = -INFINITY;
+		g->area[i] = 0.0f;
+	}
+	g->x1[place] = box[0];
+	g->y1[place] = box[1];
+	g->x2[place] = box[2];
+	g->y2[place] = box[3];
+	g->area[place] = (box[2] - box[0] + 1.0f) * (box[3] - box[1] + 1.0f);
+}
+
+/* False where no box of the group overlaps this one by more than the limit, nor so nearly that rounding would tell. */
+static bool may_overlap(const struct box_group *g, const float box[4], float limit)
+{
+	const float area = (box[2] - box[0] + 1.0f) * (box[3] - box[1] + 1.0f), least = 0.99999f * limit;
+	int any = 0;
+
+	for (size_t i = 0; i < GROUP; i++) {
+		const float x1 = g->x1[i] > box[0] ? g->x1[i] : box[0], y1 = g->y1[i] > box[1] ? g->y1[i] : box[1];
+		const float x2 = g->x2[i] < box[2] ? g->x2[i] : box[2], y2 = g->y2[i] < box[3] ? g->y2[i] : box[3];
+		const float width = x2 - x1 + 1.0f, height = y2 - y1 + 1.0f, both = width * height;
+
+		any |= (width > 0.0f) & (height > 0.0f) & (both >= least * (area + g->area[i] - both));
+	}
+	return any != 0;
+}
+
+/* Drops what overlaps a better box of its label; x is in the order label_before. Returns how many stay, in front.
+ * groups: room for count boxes. */
+static size_t suppress(struct box_candidate *x, size_t count, float limit, struct box_group *groups)
 {
 	size_t kept = 0, first = 0; /* first: of the label's kept boxes */
 
 	for (size_t i = 0; i < count; i++) {
 		if (first < kept && x[first].label != x[i].label)
 			first = kept;
-		size_t j = first;
-		while (j < kept && !overlaps(x[j].box, x[i].box, limit))
-			j++;
-		if (j == kept)
-			x[kept++] = x[i];
+		const size_t boxes = kept - first;
+		bool dropped = false;
+
+		for (size_t j = 0; j < boxes && !dropped; j++) {
+			if (j % GROUP == 0 && !may_overlap(&groups[j / GROUP], x[i].box, limit))
+				j += GROUP - 1;
+			else
+				dropped = overlap(x[first + j].box, x[i].box) > limit;
+		}
+		if (dropped)
+			continue;
+		put_box(&groups[boxes / GROUP], boxes % GROUP, x[i].box);
+		x[kept++] = x[i];
 	}
 	return kept;
 }
@@ -251,8 +296,11 @@ enum glip_status glip__boxes_select(const struct box_options *o, struct buf *can
 	detections->length = 0;
 	if (!count)
 		return GLIP_OK;
+	if (!glip__buf_reserve(candidates, sizeof(struct box_group) * (count / GROUP + 2)))
+		return glip__fail_nomem(err, "boxes side by side", count * sizeof *x);
+	x = (struct box_candidate *)(void *)candidates->data;
 	sort(x, count, label_before);
-	count = suppress(x, count, o->nms);
+	count = suppress(x, count, o->nms, (struct box_group *)(void *)(candidates->data + candidates->length));
 	sort(x, count, detection_before);
 	if (count > (size_t)o->max_detections) {
 		const size_t survivors = count;
