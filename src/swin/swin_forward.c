@@ -53,8 +53,10 @@ static enum glip_status embed_patches(const struct swin *m, struct ops *ops, con
 			.c = x + first * m->embed_dim,
 		};
 		TRY(glip__gemm(ops, &product));
+		TRY(glip__layer_norm(ops, product.c, count, m->embed_dim, m->patch_norm_weight, m->patch_norm_bias, norm_eps,
+		                     product.c));
 	}
-	return glip__layer_norm(ops, x, rows, m->embed_dim, m->patch_norm_weight, m->patch_norm_bias, norm_eps, x);
+	return GLIP_OK;
 }
 
 static enum glip_status make_tables(struct ops *ops, int height, int width, int window, struct stage_tables *t)
