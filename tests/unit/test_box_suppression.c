@@ -73,10 +73,42 @@ static void test_many_boxes(void **state)
 	}
 }
 
+/* The last of ten boxes overlaps the first that was kept, or the last, by the limit itself and a part in 50000 above it. */
+static void test_near_the_limit(void **state)
+{
+	enum { COUNT = 10 };
+	static const float side = 100000;
+
+	(void)state;
+	for (int round = 0; round < 4; round++) {
+		const float shared = round % 2 ? 75001 : 75000, with = round / 2 ? COUNT - 2 : 0;
+		struct buf candidates = {.allocator = &glip__default_allocator}, detections = candidates;
+		const struct box_options o = {
+			.width = 80, .height = 80, .image_width = 80, .image_height = 80, .nms = 0.6f, .max_detections = COUNT};
+		struct box_candidate x[COUNT] = {0};
+
+		for (int i = 0; i < COUNT; i++) {
+			const float row = i == COUNT - 1 ? with : (float)i, right = i == COUNT - 1 ? side - shared : 0;
+
+			x[i].score = 1.0f - (float)i * 0.01f;
+			x[i].position = i;
+			x[i].box[0] = right;
+			x[i].box[1] = x[i].box[3] = row * 10;
+			x[i].box[2] = right + side - 1;
+		}
+		assert_true(glip__buf_append(&candidates, x, sizeof x));
+		assert_int_equal(glip__boxes_select(&o, &candidates, &detections, NULL), GLIP_OK);
+		assert_int_equal(detections.length / sizeof(struct glip_detection), round % 2 ? COUNT - 1 : COUNT);
+		glip__buf_free(&candidates);
+		glip__buf_free(&detections);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many_boxes),
+		cmocka_unit_test(test_near_the_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
