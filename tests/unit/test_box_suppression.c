@@ -73,7 +73,8 @@ static void test_many_boxes(void **state)
 	}
 }
 
-/* The last of ten boxes overlaps the first that was kept, or the last, by the limit itself and a part in 50000 above it. */
+/* The last of ten boxes overlaps the first that was kept, or the last, by the limit itself and by a part in 50000
+ * more. */
 static void test_near_the_limit(void **state)
 {
 	enum { COUNT = 10 };
