@@ -177,6 +177,7 @@ WRAP_test_jpeg_decode := jpeg_CreateDecompress
 MORE_test_fuzz_replay := $(call obj,$(FUZZ_SRC))
 MORE_test_jpeg_decode := $(if $(filter turbo,$(JPEG)),$(call obj,tests/unit/turbo_memory.c))
 MORE_test_kernels_narrow := $(if $(filter x86_64,$(ARCH)),$(call obj,$(sort $(wildcard tests/kernels/emulated_*_avx2.c))))
+MORE_test_kernels_narrow_rows := $(MORE_test_kernels_narrow)
 
 # The folder of a test is part of its object's path, its name is unique.
 define test_program
@@ -232,7 +233,7 @@ test-clang-asan: deps-test
 
 # The kernels on ARM: a cross compiler, and qemu, which makes them some twenty times slower.
 ARM64 := build/aarch64-linux-gnu-gcc-release
-ARM64_TESTS ?= test_kernels_narrow test_kernels_rows
+ARM64_TESTS ?= test_kernels_narrow test_kernels_narrow_rows test_kernels_rows
 
 test-arm64:
 	@scripts/deps arm64

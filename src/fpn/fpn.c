@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <string.h>
 
 #include "fpn/fpn.h"
@@ -27,9 +28,10 @@ enum glip_status glip__fpn_bind(struct fpn *out, struct binder *b, const int in_
 	return GLIP_OK;
 }
 
-/* map->data: where the map goes; NULL: it gets memory. */
+/* map->data: where the map goes, which has this size; NULL: it gets memory. */
 static enum glip_status allocate_map(struct ops *ops, struct feature_map *map, int height, int width, int channels)
 {
+	assert(map->data == NULL || (map->height == height && map->width == width && map->channels == channels));
 	map->height = height;
 	map->width = width;
 	map->channels = channels;

@@ -23,8 +23,8 @@ enum glip_status glip__fpn_bind(struct fpn *out, struct binder *b, const int in_
                                 struct glip_error *err);
 
 /* in: three maps, finest first, of in_channels channels. out: P3, P4, P5 of their sizes, P6 and P7 of half the size of
- * the one before, rounded up, each at its data; NULL there: in ops->arena, where nothing else stays behind. Errors:
- * NOMEM, CANCELLED. */
+ * the one before, rounded up, each at its data, whose sizes are these; NULL there: in ops->arena, where nothing else
+ * stays behind. Errors: NOMEM, CANCELLED. */
 enum glip_status glip__fpn_forward(const struct fpn *m, struct ops *ops, const struct feature_map in[FPN_INPUTS],
                                    struct feature_map out[FPN_LEVELS]);
 

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* Boxes that are compared with one at a time. */
+/* Kept boxes that another is compared with at a time. */
 enum { GROUP = 8 };
 
 /* ---- Heaps: sorting and keeping the best, in place and in a total order ----------------------------------------- */
@@ -296,8 +296,9 @@ enum glip_status glip__boxes_select(const struct box_options *o, struct buf *can
 	detections->length = 0;
 	if (!count)
 		return GLIP_OK;
-	if (!glip__buf_reserve(candidates, sizeof(struct box_group) * (count / GROUP + 2)))
-		return glip__fail_nomem(err, "boxes side by side", count * sizeof *x);
+	const size_t side_by_side = (count + GROUP - 1) / GROUP * sizeof(struct box_group);
+	if (!glip__buf_reserve(candidates, side_by_side))
+		return glip__fail_nomem(err, "boxes side by side", side_by_side);
 	x = (struct box_candidate *)(void *)candidates->data;
 	sort(x, count, label_before);
 	count = suppress(x, count, o->nms, (struct box_group *)(void *)(candidates->data + candidates->length));

@@ -44,10 +44,10 @@ struct cross_task {
 
 /* What a block works with. */
 struct cross_scratch {
-	float *values;     /* panels [rows, nr] of the block's v */
+	float *values;     /* panels [rows, nr] of the block's v; narrow: [words of a column of rows, nr] */
 	float *scores;     /* [rows, width of the group] */
 	float *shares;     /* the same: exp(score - top) */
-	float *transposed; /* [width, BLOCK_ROWS] */
+	float *transposed; /* [width, BLOCK_ROWS] of the shares; narrow: rows of so many words */
 	float *out;        /* [rows, c] */
 	float *before;     /* [width] the tops so far */
 	float *narrowed;   /* left rows of a product */
@@ -88,6 +88,8 @@ static void add_values(const struct cross_task *t, const struct cross_scratch *s
 		}
 	}
 }
+
+_Static_assert((int)BLOCK_ROWS <= NARROW_I16_STRETCH, "a block's column is one stretch");
 
 /* The same in 16-bit integers: a stretch for each column of the shares and of v. */
 static void add_values_narrow(const struct cross_task *t, const struct cross_scratch *s, size_t width, size_t rows,

@@ -6,7 +6,7 @@
 
 enum {
 	FAR_WEIGHTS = 512 * 512, /* values of weights that are read from memory in every pass */
-	AHEAD = 2                /* samples between one and that whose rows are asked for meanwhile */
+	AHEAD = 2                /* samples from one to that whose rows are asked for meanwhile */
 };
 
 bool glip__gather_row(const struct kernels *kernels, const struct product *p, size_t row, float *out, float *range)

@@ -145,14 +145,15 @@ static enum glip_status pack(struct ops *ops, struct narrow_task *t)
 	const struct product *p = t->p;
 	const size_t nr = (size_t)t->narrow->nr, count = glip__ceil_div(p->n, nr);
 	struct panels *kept = p->g->b.lasting ? ops->panels : NULL;
-	const struct panels_key key = {p->g->b.data, p->n, p->k, p->ldb, t->narrow};
+	const struct panels_key key = {p->g->b.data, p->n, p->k, p->ldb, t->narrow, p->g->b_rows_are_k};
 	size_t words;
 	if (kept && (t->panels = glip__panels_find(kept, &key)) != NULL)
 		return GLIP_OK;
 	if (!glip__mul_size(count * nr, t->row, &words))
 		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
+	/* Of a column: what is narrowed of it, or a stretch of floats. */
 	const size_t stretch = glip__min_size((size_t)t->narrow->stretch, p->k);
-	const size_t part = p->g->b_rows_are_k && stretch > t->right_ld ? stretch : t->right_ld;
+	const size_t part = p->g->b_rows_are_k ? stretch : t->right_ld;
 	TRY(glip__worker_scratch(ops, nr * part + glip__round_up(p->k, 16), &t->scratch));
 	t->packing = kept ? glip__panels_alloc(kept, words) : glip__ops_alloc(ops, words, sizeof *t->packing);
 	if (!t->packing)

@@ -135,7 +135,7 @@ enum glip_status glip__pack_native(struct ops *ops, const struct product *p, str
 	struct pack_task pack = {.kernels = ops->kernels, .p = p};
 	/* Rows along k are copied as they are, which costs little. */
 	struct panels *kept = p->g->b.lasting && !p->g->b_rows_are_k ? ops->panels : NULL;
-	const struct panels_key key = {p->g->b.data, p->n, p->k, p->ldb, ops->kernels};
+	const struct panels_key key = {p->g->b.data, p->n, p->k, p->ldb, ops->kernels, p->g->b_rows_are_k};
 	if (!glip__mul_size(count * nr, p->k, &floats))
 		return glip__fail_nomem(ops->err, "packed weights", SIZE_MAX);
 	*out = (struct packed){.kernels = ops->kernels};

@@ -45,8 +45,8 @@ struct narrow_kernels {
 	void (*left_rows)(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld);
 	/* One stretch, as a right one. */
 	void (*right_row)(const float *x, size_t k, uint32_t *row);
-	/* The panel [NARROW_HEAD + ceil(k / group), nr] of the columns of x [k, cols], one stretch each, zeros in those past
-	 * cols; NULL: columns are not narrowed. */
+	/* The panel [NARROW_HEAD + ceil(k / group), nr] of the columns of x [k, cols], one stretch each, zeros in those
+	 * past cols. All 16-bit kernels have it; NULL: columns are not narrowed. */
 	void (*right_columns)(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
 	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together; bias NULL: none. An element has the same

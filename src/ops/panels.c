@@ -69,7 +69,7 @@ static const void *find_in(const struct entry *e, const struct panels_key *key)
 {
 	for (; e; e = e->next)
 		if (e->key.data == key->data && e->key.rows == key->rows && e->key.cols == key->cols && e->key.ld == key->ld &&
-		    e->key.kernels == key->kernels)
+		    e->key.kernels == key->kernels && e->key.rows_are_k == key->rows_are_k)
 			return words_of(e);
 	return NULL;
 }

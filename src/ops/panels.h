@@ -19,6 +19,7 @@ struct panels_key {
 	const void *data;
 	size_t rows, cols, ld;
 	const void *kernels; /* struct kernels or struct narrow_kernels */
+	bool rows_are_k;     /* of the matrix that was packed: a square one may be read both ways */
 };
 
 enum glip_status glip__panels_create(const struct glip_allocator *allocator, const struct panels_limits *limits,

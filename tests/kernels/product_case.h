@@ -2,8 +2,7 @@
 #ifndef GLIP_TESTS_PRODUCT_CASE_H
 #define GLIP_TESTS_PRODUCT_CASE_H
 
-#include "kernel_case.h"
-#include "ops/narrow.h"
+#include "narrow_case.h"
 
 struct sizes {
 	int64_t m, n, k;
@@ -220,53 +219,8 @@ static inline bool gives_up_later(void *user)
 	return answer;
 }
 
-/* Value p of a stretch: its place, as ops/narrow.h describes it. */
-struct value_place {
-	size_t word;
-	unsigned shift, bits;
-};
-
-static inline struct value_place place_of(const struct narrow_kernels *narrow, bool is_left, size_t p)
-{
-	const size_t group = (size_t)narrow->group, in = p % group;
-	const unsigned bits = (unsigned)(32 / group);
-	if (is_left && narrow->left_words == 2)
-		return (struct value_place){NARROW_HEAD + p / 4 * 2 + in % 2, (unsigned)(in / 2) * 16, 16};
-	return (struct value_place){NARROW_HEAD + p / group, (unsigned)in * bits, bits};
-}
-
-/* A narrowed stretch of k values, widened again; left or right as in ops/narrow.h. */
-static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_left, const uint32_t *row, int64_t k,
-                                double *x)
-{
-	float factor;
-	memcpy(&factor, row, sizeof factor);
-	for (int64_t p = 0; p < k; p++) {
-		const struct value_place at = place_of(narrow, is_left, (size_t)p);
-		const uint32_t value = row[at.word] >> at.shift;
-		if (narrow->compute == GLIP_COMPUTE_BF16)
-			x[p] = (double)glip__widen_bf16((uint16_t)value);
-		else if (at.bits == 16)
-			x[p] = (double)factor * ((int16_t)(uint16_t)value - (is_left ? (int)row[1] : 0));
-		else if (is_left && narrow->left_low == 0)
-			x[p] = (double)factor * ((uint8_t)value - (int)row[1]);
-		else
-			x[p] = (double)factor * ((int8_t)(uint8_t)value - (is_left ? (int)row[1] : 0));
-	}
-}
-
-/* One stretch of k values to its row. */
-static inline void narrow_stretch(const struct narrow_kernels *narrow, bool is_left, const float *x, size_t k,
-                                  uint32_t *row)
-{
-	if (is_left)
-		narrow->left_rows(x, 0, 1, k, NULL, row, 0);
-	else
-		narrow->right_row(x, k, row);
-}
-
 /* Replaces the values by what remains of them; NULL: all. */
-static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, double *x, int64_t k)
+static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, bool is_column, double *x, int64_t k)
 {
 	float values[1024];
 	uint32_t row[1024 + NARROW_HEAD];
@@ -276,7 +230,10 @@ static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, d
 		return;
 	for (int64_t p = 0; p < k; p += narrow->stretch) {
 		int64_t count = k - p < narrow->stretch ? k - p : narrow->stretch;
-		narrow_stretch(narrow, is_left, values + p, (size_t)count, row);
+		if (is_column)
+			narrow_column(narrow, values + p, (size_t)count, row);
+		else
+			narrow_stretch(narrow, is_left, values + p, (size_t)count, row);
 		widen_narrow(narrow, is_left, row, count, x + p);
 	}
 }
@@ -291,13 +248,13 @@ static void expect(struct product_case *p, const struct narrow_kernels *narrow)
 	for (int64_t j = 0; j < g->n; j++) {
 		for (int64_t q = 0; q < g->k; q++)
 			right[j * g->k + q] = right_value(g, j, q);
-		narrowed(narrow, false, right + j * g->k, g->k);
+		narrowed(narrow, false, g->b_rows_are_k, right + j * g->k, g->k);
 	}
 	for (int64_t i = 0; i < g->m; i++) {
 		int64_t row = g->c_index ? g->c_index[i] : i;
 		for (int64_t q = 0; q < g->k; q++)
 			left[q] = left_value(g, i, q);
-		narrowed(narrow, true, left, g->k);
+		narrowed(narrow, true, false, left, g->k);
 		for (int64_t j = 0; j < g->n && row >= 0; j++) {
 			double sum = g->bias ? (double)g->bias[j] : 0;
 			for (int64_t q = 0; q < g->k; q++)

@@ -248,7 +248,7 @@ static void test_not_kept(void **state)
 	assert_close("after", "native", c.a.c, c.a.expected, c.a.c_count, sum_error(72), 1e-6);
 
 	/* Of two sessions that pack the same, the second uses what the first kept. */
-	const struct panels_key key = {c.b.b, 40, 72, 72, c.ops.kernels};
+	const struct panels_key key = {c.b.b, 40, 72, 72, c.ops.kernels, false};
 	make_panels(&c, 2 * c.floats * sizeof(float), 61);
 	float *first = glip__panels_alloc_floats(c.ops.panels, 61, c.floats);
 	float *second = glip__panels_alloc_floats(c.ops.panels, 61, c.floats);

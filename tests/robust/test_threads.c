@@ -261,6 +261,27 @@ static struct glip_session *stoppable_session(const struct glip_model *model, st
 	return session;
 }
 
+/* Features stay what they were while they are used: again and again the result of the image itself. */
+static void test_features_again(void **state)
+{
+	const struct world *w = *state;
+	struct stopper stopper = {0};
+	struct glip_error err;
+	struct glip_session *session = stoppable_session(w->model, &stopper, 2);
+	struct glip_features *features;
+
+	must(glip_features_create(session, &w->image, &w->options, &features, &err), &err);
+	for (int round = 0; round < 3; round++) {
+		struct glip_result *result;
+
+		must(glip_ground_features(session, features, w->shared, &w->options, &result, &err), &err);
+		assert_true(tiny_digest_result(0, result) == w->expected_shared);
+		glip_result_free(result);
+	}
+	glip_features_free(features);
+	glip_session_free(session);
+}
+
 /* Whichever call of the callback asks to stop: CANCELLED, nothing comes out, and the next pass is right. */
 static void test_every_stop(void **state)
 {
@@ -397,9 +418,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_many_callers),      cmocka_unit_test(test_packing_at_once),
-		cmocka_unit_test(test_thread_counts),     cmocka_unit_test(test_every_stop),
-		cmocka_unit_test(test_stop_at_full_size),
+		cmocka_unit_test(test_many_callers),   cmocka_unit_test(test_packing_at_once),
+		cmocka_unit_test(test_thread_counts),  cmocka_unit_test(test_every_stop),
+		cmocka_unit_test(test_features_again), cmocka_unit_test(test_stop_at_full_size),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

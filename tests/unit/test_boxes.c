@@ -434,66 +434,6 @@ static void test_suppression(void **state)
 	scene_close(&s);
 }
 
-static double iou(const float a[4], const float b[4])
-{
-	const double width = fmin((double)a[2], (double)b[2]) - fmax((double)a[0], (double)b[0]) + 1;
-	const double height = fmin((double)a[3], (double)b[3]) - fmax((double)a[1], (double)b[1]) + 1;
-	const double both = fmax(width, 0) * fmax(height, 0);
-
-	return both / (((double)a[2] - (double)a[0] + 1) * ((double)a[3] - (double)a[1] + 1) +
-	               ((double)b[2] - (double)b[0] + 1) * ((double)b[3] - (double)b[1] + 1) - both);
-}
-
-/* Many boxes of three labels with whole sides, some pairs of which overlap by the limit itself, against the rule. */
-static void test_many_boxes(void **state)
-{
-	enum { COUNT = 700 };
-	static const float limits[] = {0, 0.25f, 0.5f, 0.6f, 1};
-	struct box_candidate x[COUNT];
-	uint32_t random = 1;
-
-	(void)state;
-	for (size_t round = 0; round < sizeof limits / sizeof *limits; round++) {
-		struct buf candidates = {.allocator = &glip__default_allocator}, detections = candidates;
-		struct box_options o = default_options();
-		size_t kept = 0;
-
-		o.nms = limits[round];
-		o.max_detections = COUNT;
-		for (int i = 0; i < COUNT; i++) {
-			float at[4];
-
-			for (int k = 0; k < 4; k++) {
-				random = random * 1664525u + 1013904223u;
-				at[k] = (float)(random >> 8) / 16777216.0f;
-			}
-			x[i] = (struct box_candidate){.score = 1.0f - (float)i * 0.001f,
-			                              .label = (uint32_t)(i % 7 % 3),
-			                              .position = i};
-			x[i].box[0] = floorf(at[0] * 40.0f);
-			x[i].box[1] = floorf(at[1] * 40.0f);
-			x[i].box[2] = x[i].box[0] + floorf(at[2] * 30.0f);
-			x[i].box[3] = x[i].box[1] + floorf(at[3] * 30.0f);
-		}
-		assert_true(glip__buf_append(&candidates, x, sizeof x));
-		assert_int_equal(glip__boxes_select(&o, &candidates, &detections, NULL), GLIP_OK);
-		const struct glip_detection *d = (const struct glip_detection *)(const void *)detections.data;
-		for (int i = 0; i < COUNT; i++) {
-			bool dropped = false;
-
-			for (size_t j = 0; j < kept && !dropped; j++)
-				dropped = d[j].label == x[i].label && iou(d[j].box, x[i].box) > (double)o.nms;
-			if (dropped)
-				continue;
-			assert_true(kept < detections.length / sizeof *d);
-			assert_memory_equal(d[kept++].box, x[i].box, sizeof x[i].box);
-		}
-		assert_int_equal(kept, detections.length / sizeof *d);
-		glip__buf_free(&candidates);
-		glip__buf_free(&detections);
-	}
-}
-
 /* Score, then label, then level, then position; ties at the cut all stay. */
 static void test_order_and_ties(void **state)
 {
@@ -647,7 +587,6 @@ int main(void)
 		cmocka_unit_test(test_candidate_cut),
 		cmocka_unit_test(test_candidate_ties),
 		cmocka_unit_test(test_suppression),
-		cmocka_unit_test(test_many_boxes),
 		cmocka_unit_test(test_order_and_ties),
 		cmocka_unit_test(test_thresholds),
 		cmocka_unit_test(test_chunks),

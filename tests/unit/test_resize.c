@@ -291,6 +291,27 @@ static void test_normalise(void **state)
 			}
 }
 
+/* On several threads, rows of padding among them. */
+static void test_normalise_on_threads(void **state)
+{
+	enum { WIDTH = 5, HEIGHT = 70, PADDED_WIDTH = 7, PADDED_HEIGHT = 140, COUNT = PADDED_HEIGHT * PADDED_WIDTH * 3 };
+	const struct image_size size = {WIDTH, HEIGHT}, padded = {PADDED_WIDTH, PADDED_HEIGHT};
+	uint8_t rgb[HEIGHT * WIDTH * 3];
+	float alone[COUNT], out[COUNT];
+	struct pool *pool;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rgb; i++)
+		rgb[i] = (uint8_t)(i * 7);
+	memset(out, 0xff, sizeof out);
+	memset(alone, 0xff, sizeof alone);
+	assert_int_equal(glip__pool_create(3, &glip__default_allocator, &pool, NULL), GLIP_OK);
+	glip__normalise(rgb, size, padded, NULL, alone);
+	glip__normalise(rgb, size, padded, pool, out);
+	assert_memory_equal(out, alone, sizeof out);
+	glip__pool_free(pool);
+}
+
 /* ---- The reference's cases, where they are ----------------------------------------------------------------------- */
 
 static const char reference[] = "../shared/reference";
@@ -377,12 +398,12 @@ static void test_reference_cases(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_equals_pillow),   cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_pixel_formats),   cmocka_unit_test(test_grey_is_spread),
-		cmocka_unit_test(test_extreme_shapes),  cmocka_unit_test(test_resize_out_of_memory),
-		cmocka_unit_test(test_network_size),    cmocka_unit_test(test_network_size_errors),
-		cmocka_unit_test(test_image_check),     cmocka_unit_test(test_normalise),
-		cmocka_unit_test(test_reference_cases),
+		cmocka_unit_test(test_equals_pillow),        cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_pixel_formats),        cmocka_unit_test(test_grey_is_spread),
+		cmocka_unit_test(test_extreme_shapes),       cmocka_unit_test(test_resize_out_of_memory),
+		cmocka_unit_test(test_network_size),         cmocka_unit_test(test_network_size_errors),
+		cmocka_unit_test(test_image_check),          cmocka_unit_test(test_normalise),
+		cmocka_unit_test(test_normalise_on_threads), cmocka_unit_test(test_reference_cases),
 	};
 	return cmocka_run_group_tests_name("resize", tests, NULL, NULL);
 }
