@@ -129,9 +129,10 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		if (glip__is_dense(p))
 			narrow_left(t->narrow, p->g->a.data + row * p->lda, p->lda, rows, p->k, NULL, left, t->left_ld);
 		for (size_t i = 0; i < rows && !glip__is_dense(p); i++) {
-			float range[2];
-			bool known = glip__gather_row(t->kernels, p, row + i, wide, range);
-			narrow_left(t->narrow, wide, 0, 1, p->k, known ? range : NULL, left + i * t->left_ld, 0);
+			/* Other than bytes are not scaled by it. */
+			float range[2], *wanted = glip__narrow_is_bytes(t->narrow) ? range : NULL;
+			bool known = glip__gather_row(t->kernels, p, row + i, wide, wanted);
+			narrow_left(t->narrow, wide, 0, 1, p->k, known ? wanted : NULL, left + i * t->left_ld, 0);
 		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
