@@ -75,14 +75,14 @@ static void expect(const struct operands *o, double *v, double *scores, float *v
 	size_t rows = (size_t)a->positions, n = o->columns, tokens = (size_t)a->tokens;
 	for (size_t r = 0; r < rows; r++) {
 		const float *x = o->x + r * CHANNELS;
-		double mean = 0, variance = 0;
+		double mean = 0, variance = 0, *to = v + r * CHANNELS;
 		for (size_t c = 0; c < CHANNELS; c++)
 			mean += (double)x[c] / CHANNELS;
 		for (size_t c = 0; c < CHANNELS; c++)
 			variance += ((double)x[c] - mean) * ((double)x[c] - mean) / CHANNELS;
+		double inverse = 1 / sqrt(variance + (double)a->norm_eps);
 		for (size_t c = 0; c < CHANNELS; c++)
-			v[r * CHANNELS + c] = ((double)x[c] - mean) / sqrt(variance + (double)a->norm_eps) * (double)a->norm_weight[c] +
-			                      (double)a->norm_bias[c];
+			to[c] = ((double)x[c] - mean) * inverse * (double)a->norm_weight[c] + (double)a->norm_bias[c];
 		for (size_t j = 0; j < n; j++) {
 			double sum = (double)a->key_bias[j];
 			for (size_t c = 0; c < CHANNELS; c++)
