@@ -210,17 +210,21 @@ enum glip_status glip__boxes_collect(const struct box_options *o, const struct l
 
 /* ---- Selection -------------------------------------------------------------------------------------------------- */
 
-/* Intersection over union with the + 1 convention. */
+/* With the + 1 convention, as all that follows. */
+static float area_of(const float box[4])
+{
+	return (box[2] - box[0] + 1.0f) * (box[3] - box[1] + 1.0f);
+}
+
+/* Intersection over union. */
 static float overlap(const float a[4], const float b[4])
 {
 	const float x1 = a[0] > b[0] ? a[0] : b[0], y1 = a[1] > b[1] ? a[1] : b[1];
 	const float x2 = a[2] < b[2] ? a[2] : b[2], y2 = a[3] < b[3] ? a[3] : b[3];
 	const float width = x2 - x1 + 1.0f, height = y2 - y1 + 1.0f;
 	const float both = (width > 0.0f ? width : 0.0f) * (height > 0.0f ? height : 0.0f);
-	const float area_a = (a[2] - a[0] + 1.0f) * (a[3] - a[1] + 1.0f);
-	const float area_b = (b[2] - b[0] + 1.0f) * (b[3] - b[1] + 1.0f);
 
-	return both / (area_a + area_b - both);
+	return both / (area_of(a) + area_of(b) - both);
 }
 
 /* Kept boxes side by side: that a box is far from all of them, as it mostly is, is found at once. */
@@ -240,13 +244,13 @@ static void put_box(struct box_group *g, size_t place, const float box[4])
 	g->y1[place] = box[1];
 	g->x2[place] = box[2];
 	g->y2[place] = box[3];
-	g->area[place] = (box[2] - box[0] + 1.0f) * (box[3] - box[1] + 1.0f);
+	g->area[place] = area_of(box);
 }
 
 /* False where no box of the group overlaps this one by more than the limit, nor so nearly that rounding would tell. */
 static bool may_overlap(const struct box_group *g, const float box[4], float limit)
 {
-	const float area = (box[2] - box[0] + 1.0f) * (box[3] - box[1] + 1.0f), least = 0.99999f * limit;
+	const float area = area_of(box), least = 0.99999f * limit;
 	int any = 0;
 
 	for (size_t i = 0; i < GROUP; i++) {

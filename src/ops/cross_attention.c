@@ -5,7 +5,6 @@
 #include "ops/cross_attention.h"
 
 #include <math.h>
-#include <stdalign.h>
 #include <string.h>
 
 #include "ops/narrow.h"
@@ -47,7 +46,7 @@ struct cross_scratch {
 	float *values;     /* panels [rows, nr] of the block's v; narrow: [words of a column of rows, nr] */
 	float *scores;     /* [rows, width of the group] */
 	float *shares;     /* the same: exp(score - top) */
-	float *transposed; /* [width, BLOCK_ROWS] of the shares; narrow: rows of so many words */
+	float *transposed; /* [width, BLOCK_ROWS] of the shares */
 	float *out;        /* [rows, c] */
 	float *before;     /* [width] the tops so far */
 	float *narrowed;   /* left rows of a product */
@@ -73,49 +72,31 @@ static struct cross_scratch scratch_of(const struct cross_task *t, int worker)
 	return s;
 }
 
-/* mean [width, c] (first: zeros) += shares^T v. */
+/* mean [width, c] (first: zeros) += shares^T v: a product over the block's rows, whose right matrix is packed. */
 static void add_values(const struct cross_task *t, const struct cross_scratch *s, size_t width, size_t rows, bool first,
                        float *mean)
 {
-	size_t mr = (size_t)t->kernels->mr;
+	const struct packed values = {.kernels = t->kernels, .narrow = t->narrow, .panels = s->values};
+	const struct gemm g = {.residual = first ? NULL : mean, .c = mean};
+	const struct product p = {.g = &g, .m = width, .n = t->c, .k = rows, .ldc = t->c};
 	t->kernels->transpose(s->shares, width, rows, width, s->transposed, BLOCK_ROWS);
-	for (size_t j = 0; j < t->c; j += t->nr) {
-		for (size_t i = 0; i < width; i += mr) {
-			float *to = mean + i * t->c + j;
-			t->kernels->gemm_tile(rows, s->transposed + i * BLOCK_ROWS, BLOCK_ROWS, s->values + j * rows,
-			                      first ? NULL : to, t->c, to, t->c, (int)glip__min_size(mr, width - i),
-			                      (int)glip__min_size(t->nr, t->c - j));
-		}
-	}
+	for (size_t i = 0; i < width; i += BLOCK_ROWS)
+		glip__multiply(&values, &p, i, glip__min_size(BLOCK_ROWS, width - i), s->transposed + i * BLOCK_ROWS,
+		               BLOCK_ROWS, s->narrowed);
 }
 
-_Static_assert((int)BLOCK_ROWS <= NARROW_I16_STRETCH, "a block's column is one stretch");
+_Static_assert((int)BLOCK_ROWS <= NARROW_I16_STRETCH, "a column of a block is one stretch");
 
-/* The same in 16-bit integers: a stretch for each column of the shares and of v. */
-static void add_values_narrow(const struct cross_task *t, const struct cross_scratch *s, size_t width, size_t rows,
-                              bool first, float *mean)
+/* v as panels. */
+static void pack_values(const struct cross_task *t, const float *x, size_t rows, float *values)
 {
-	const struct narrow_kernels *narrow = t->narrow;
-	const struct finish plain = {.act = ACT_NONE};
-	size_t mr = (size_t)narrow->mr, nr = (size_t)narrow->nr, words = glip__narrow_words(narrow, false, rows);
-	uint32_t *left = (uint32_t *)(void *)s->transposed, *values = (uint32_t *)(void *)s->values;
-	alignas(64) float panel[(NARROW_HEAD + BLOCK_ROWS) * KERNEL_MAX_NR], tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
-	for (size_t i = 0; i < width; i += nr) {
-		size_t count = glip__min_size(nr, width - i);
-		narrow->right_columns(s->shares + i, width, rows, (int)count, (uint32_t *)(void *)panel);
-		t->kernels->transpose(panel, nr, words, count, s->transposed + i * BLOCK_ROWS, BLOCK_ROWS);
-	}
-	for (size_t j = 0; j < t->c; j += nr) {
-		int cols = (int)glip__min_size(nr, t->c - j);
-		for (size_t i = 0; i < width; i += mr) {
-			int count = (int)glip__min_size(mr, width - i);
-			float *to[KERNEL_MAX_MR];
-			for (int r = 0; r < count; r++)
-				to[r] = mean + (i + (size_t)r) * t->c + j;
-			narrow->tile(words - NARROW_HEAD, left + i * BLOCK_ROWS, BLOCK_ROWS, values + j * words, NULL, tile, nr,
-			             count, cols);
-			t->kernels->finish(&plain, tile, nr, count, cols, first ? NULL : (const float *const *)to, to);
-		}
+	size_t c = t->c, nr = t->nr, words = t->narrow ? glip__narrow_words(t->narrow, false, rows) : rows;
+	for (size_t j = 0; j < c; j += nr) {
+		int cols = (int)glip__min_size(nr, c - j);
+		if (t->narrow)
+			t->narrow->right_columns(x + j, c, rows, cols, (uint32_t *)(void *)(values + j * words));
+		else
+			t->kernels->pack_rows(x + j, DTYPE_F32, c, cols, rows, values + j * words);
 	}
 }
 
@@ -142,20 +123,7 @@ static void gather_text(const struct cross_task *t, const struct cross_scratch *
 	}
 	memcpy(s->shares, s->scores, rows * width * sizeof *s->shares);
 	t->kernels->column_exp(s->shares, rows, width, top, weight);
-	(t->narrow ? add_values_narrow : add_values)(t, s, width, rows, begins, mean);
-}
-
-/* v as panels. */
-static void pack_values(const struct cross_task *t, const float *x, size_t rows, float *values)
-{
-	size_t c = t->c, nr = t->nr, words = t->narrow ? glip__narrow_words(t->narrow, false, rows) : rows;
-	for (size_t j = 0; j < c; j += nr) {
-		int cols = (int)glip__min_size(nr, c - j);
-		if (t->narrow)
-			t->narrow->right_columns(x + j, c, rows, cols, (uint32_t *)(void *)(values + j * words));
-		else
-			t->kernels->pack_rows(x + j, DTYPE_F32, c, cols, rows, values + j * words);
-	}
+	add_values(t, s, width, rows, begins, mean);
 }
 
 /* A product of the group with another place for its result. */
@@ -306,6 +274,7 @@ enum glip_status glip__cross_attention(struct ops *ops, const struct cross_atten
 		.nr = (size_t)(ops->narrow_16 ? ops->narrow_16->nr : ops->kernels->nr),
 		.group_width = tokens * glip__min_size(heads, together > 0 ? together : 1),
 		.piece_rows = glip__round_up(glip__ceil_div(rows, PIECES), BLOCK_ROWS),
+		.row_floats = ops->narrow_16 ? glip__narrow_row_floats(ops->narrow_16, BLOCK_ROWS) : 0,
 	};
 	t.group_count = glip__ceil_div(t.n, t.group_width);
 	t.pieces = glip__ceil_div(rows, t.piece_rows);

@@ -178,6 +178,11 @@ static size_t spaced(size_t words)
 	return glip__round_up(words, 16) + 16;
 }
 
+size_t glip__narrow_row_floats(const struct narrow_kernels *narrow, size_t k)
+{
+	return spaced(glip__narrow_words(narrow, true, k));
+}
+
 static struct narrow_task task_of(const struct kernels *kernels, const struct narrow_kernels *narrow,
                                   const struct product *p)
 {
@@ -188,7 +193,7 @@ static struct narrow_task task_of(const struct kernels *kernels, const struct na
 		.p = p,
 		.groups = glip__ceil_div(p->k, (size_t)narrow->group),
 		.row = right_words,
-		.left_ld = spaced(glip__narrow_words(narrow, true, p->k)),
+		.left_ld = glip__narrow_row_floats(narrow, p->k),
 		.right_ld = spaced(right_words),
 	};
 }

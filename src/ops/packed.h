@@ -16,6 +16,9 @@ struct packed {
 enum glip_status glip__pack_native(struct ops *ops, const struct product *p, struct packed *out);
 enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, struct packed *out);
 
+/* struct packed's row_floats for left rows of k values. */
+size_t glip__narrow_row_floats(const struct narrow_kernels *narrow, size_t k);
+
 void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
                            size_t lda);
 void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
