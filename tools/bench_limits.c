@@ -188,11 +188,12 @@ static double measure_loop(struct bench_report *r, const struct bench_settings *
 	size_t pieces = (size_t)s->threads * PIECES_PER_THREAD;
 	struct loop_task task = {limit->loop, results};
 	struct bench_samples samples = {0};
-	for (int i = -1; i < s->repeat; i++) {
+	for (double end = now_seconds() + BENCH_WARM_UP; now_seconds() < end;)
+		glip__pool_run(pool, run_loops, &task, pieces, 1);
+	for (int i = 0; i < s->repeat; i++) {
 		double start = now_seconds();
 		glip__pool_run(pool, run_loops, &task, pieces, 1);
-		if (i >= 0)
-			bench_sample(&samples, now_seconds() - start);
+		bench_sample(&samples, now_seconds() - start);
 	}
 	return put_rates(r, limit->name, &samples, 1e-9 * (double)pieces * STEPS * SUMS * limit->operations);
 }

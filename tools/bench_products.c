@@ -101,21 +101,20 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 	};
 	ops->gemm = provider;
 	*out = (struct bench_samples){0};
-	for (int i = -1; i < repeat; i++) {
+	for (double end = now_seconds() + BENCH_WARM_UP; now_seconds() < end || out->count < repeat;) {
 		double start = now_seconds();
 		if (glip__gemm(ops, &g) != GLIP_OK) {
 			say("%s", ops->err->message);
 			return false;
 		}
-		if (i >= 0)
+		if (start >= end)
 			bench_sample(out, now_seconds() - start);
 		glip__arena_reset(ops->arena);
 	}
 	return true;
 }
 
-/* OpenBLAS's threads look for more work for a while, on processors that the next product needs. */
-static void let_openblas_sleep(void)
+void bench_let_openblas_sleep(void)
 {
 	const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
 
@@ -140,7 +139,7 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 	if (!good)
 		return false;
 	if (blas.count > 0)
-		let_openblas_sleep();
+		bench_let_openblas_sleep();
 	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);
 	double rate = work / bench_median(&own), other = blas.count > 0 ? work / bench_median(&blas) : (double)NAN;
 	double values[] = {rate,

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { CACHE_LINE = 64 }; /* bytes; where a line is longer, it is asked for more than once */
+
 /* Which instruction sets the machine and its operating system support, as enum glip_cpu_flags. */
 uint32_t glip__cpu_flags(void);
 /* Those of them whose products are slower than what they stand in for, and better left alone. */

@@ -20,7 +20,7 @@ static void attend_rows(const struct attend *t, float *scratch, size_t group, si
 	const float *q = a->q + (first + row) * ld + head * dim;
 	for (size_t j = 0; j < tokens; j += nr)
 		kernels->gemm_tile(dim, q, ld, scratch + j * dim, NULL, 0, scores + j, t->ld_scores, rows,
-		                   (int)glip__min_size(nr, tokens - j));
+		                   (int)glip__min_size(nr, tokens - j), NULL);
 	struct scores s = {.scale = a->scale, .clamp = a->clamp, .bias_ld = tokens};
 	if (a->bias)
 		s.bias = a->bias + (head * tokens + row) * tokens;
@@ -32,7 +32,7 @@ static void attend_rows(const struct attend *t, float *scratch, size_t group, si
 	float *out = a->out + (first + row) * (size_t)a->ld_out + head * dim;
 	for (size_t j = 0; j < dim; j += nr)
 		kernels->gemm_tile(tokens, scores, t->ld_scores, scratch + t->value_panels + j * tokens, NULL, 0, out + j,
-		                   (size_t)a->ld_out, rows, (int)glip__min_size(nr, dim - j));
+		                   (size_t)a->ld_out, rows, (int)glip__min_size(nr, dim - j), NULL);
 }
 
 struct attend glip__attend_plan(const struct kernels *kernels, const struct attention *a)

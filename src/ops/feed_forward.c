@@ -18,9 +18,19 @@ struct feed_task {
 	const struct feed_forward *f;
 	struct product up, down;
 	struct packed packed_up, packed_down;
-	size_t block_rows, normed_ld, hidden_ld;
+	size_t block_rows, normed_ld, hidden_ld, workers;
 	struct worker_scratch scratch;
 };
+
+/* The rows of the block that the worker takes after this one, where blocks are dealt out in turns. */
+static struct ahead rows_ahead(const struct feed_task *t, size_t block)
+{
+	size_t c = (size_t)t->f->channels, row = (block + t->workers) * t->block_rows, all = (size_t)t->f->rows;
+	if (row >= all)
+		return (struct ahead){0};
+	return (struct ahead){(const char *)(t->f->x + row * c),
+	                      glip__min_size(t->block_rows, all - row) * c * sizeof(float)};
+}
 
 static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 {
@@ -37,9 +47,10 @@ static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 	up.ldc = t->hidden_ld;
 	for (size_t block = begin; block < end; block++) {
 		size_t row = block * t->block_rows, rows = glip__min_size(t->block_rows, (size_t)f->rows - row);
+		struct ahead ahead = rows_ahead(t, block);
 		t->kernels->layer_norm(&norm, f->x + row * c, c, NULL, rows, c, normed, t->normed_ld);
-		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
-		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
+		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, ahead, scratch);
+		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, (struct ahead){0}, scratch);
 	}
 }
 
@@ -73,7 +84,7 @@ static struct gemm down_product(const struct feed_forward *f)
 static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
 {
 	struct gemm up = up_product(f), down = down_product(f);
-	struct feed_task t = {.kernels = ops->kernels, .f = f};
+	struct feed_task t = {.kernels = ops->kernels, .f = f, .workers = (size_t)glip__pool_threads(ops->pool)};
 	size_t rows = (size_t)f->rows, mr = (size_t)ops->kernels->mr;
 	TRY(glip__product_of(ops, &up, &t.up));
 	TRY(glip__product_of(ops, &down, &t.down));

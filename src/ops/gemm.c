@@ -33,6 +33,32 @@ bool glip__gather_row(const struct kernels *kernels, const struct product *p, si
 	return false;
 }
 
+struct ahead glip__left_ahead(const struct product *p, size_t row, size_t rows)
+{
+	if (!glip__is_dense(p) || p->lda != p->k || row >= p->m)
+		return (struct ahead){0};
+	return (struct ahead){(const char *)(p->g->a.data + row * p->k),
+	                      glip__min_size(rows, p->m - row) * p->k * sizeof(float)};
+}
+
+/* Row `row` of C from `column` on; NULL: dropped. */
+static float *place_of(const struct product *p, size_t row, size_t column)
+{
+	const struct gemm *g = p->g;
+	if (!g->c_index)
+		return g->c + row * p->ldc + column;
+	return g->c_index[row] < 0 ? NULL : g->c + (size_t)g->c_index[row] * p->ldc + column;
+}
+
+void glip__ask_for_places(const struct product *p, size_t row, size_t rows, size_t column, size_t cols)
+{
+	for (size_t i = row; i < row + rows; i++) {
+		const float *place = place_of(p, i, column);
+		for (size_t j = 0; place && j < cols; j += CACHE_LINE / sizeof *place)
+			__builtin_prefetch(place + j, 1);
+	}
+}
+
 void glip__gemm_finish(const struct kernels *kernels, const struct product *p, size_t row, size_t rows, size_t column,
                        size_t cols, float *in, size_t ld_in)
 {
@@ -43,14 +69,8 @@ void glip__gemm_finish(const struct kernels *kernels, const struct product *p, s
 	while (rows > 0) {
 		size_t count = glip__min_size(rows, KERNEL_MAX_MR);
 		for (size_t i = 0; i < count; i++) {
-			out[i] = NULL;
-			residual[i] = NULL;
-			if (g->c_index && g->c_index[row + i] < 0)
-				continue;
-			size_t at = (g->c_index ? (size_t)g->c_index[row + i] : row + i) * p->ldc + column;
-			out[i] = g->c + at;
-			if (g->residual)
-				residual[i] = g->residual + at;
+			out[i] = place_of(p, row + i, column);
+			residual[i] = g->residual && out[i] ? g->residual + (out[i] - g->c) : NULL;
 		}
 		kernels->finish(&f, in, ld_in, (int)count, (int)cols, g->residual ? residual : NULL, out);
 		rows -= count;

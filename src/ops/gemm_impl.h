@@ -5,7 +5,7 @@ enum { NV = 2, NR = NV * V, DOT_COLS = 4 };
 
 /* A tile of `rows` rows and `vecs` vectors, of which the last has `last` lanes; rows and vecs are constants. */
 INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, size_t lda, const float *panel,
-                    const float *init, size_t init_ld, float *c, size_t ldc)
+                    const float *init, size_t init_ld, float *c, size_t ldc, struct wanted wanted)
 {
 	float part[MR * NR]; /* what the runs before have summed up */
 	/* One pointer per three rows: the others are at once and twice lda, which an address can express. */
@@ -29,6 +29,7 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, s
 			for (int v = 0; v < vecs; v++)
 				b[v] = v_load(panel + v * V);
 			panel += NR;
+			ask_for_line(&wanted);
 			UNROLL
 			for (int i = 0; i < rows; i++) {
 				vec left = v_set1(row[i / 3][(size_t)(i % 3) * lda]);
@@ -60,16 +61,17 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t k, const float *a, s
 #define TILE_CASE(r) \
 	case r: \
 		if (cols == NR) \
-			tile_of(r, NV, V, k, a, lda, panel, init, init_ld, c, ldc); \
+			tile_of(r, NV, V, k, a, lda, panel, init, init_ld, c, ldc, wanted); \
 		else if (cols > V) \
-			tile_of(r, NV, (size_t)cols - V, k, a, lda, panel, init, init_ld, c, ldc); \
+			tile_of(r, NV, (size_t)cols - V, k, a, lda, panel, init, init_ld, c, ldc, wanted); \
 		else \
-			tile_of(r, 1, (size_t)cols, k, a, lda, panel, init, init_ld, c, ldc); \
+			tile_of(r, 1, (size_t)cols, k, a, lda, panel, init, init_ld, c, ldc, wanted); \
 		break
 
 static void gemm_tile(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
-                      float *c, size_t ldc, int rows, int cols)
+                      float *c, size_t ldc, int rows, int cols, const void *ahead)
 {
+	const struct wanted wanted = wanted_from(ahead, a);
 	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
 	switch (rows) {
 		TILE_CASE(1);

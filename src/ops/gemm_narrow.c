@@ -21,6 +21,7 @@ struct narrow_task {
 	uint32_t *packing;                       /* the same while they are made */
 	size_t left_ld, right_ld;                /* words from one narrowed row to the next */
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
+	size_t workers;
 	struct worker_scratch scratch;
 };
 
@@ -97,7 +98,7 @@ static void pack_panels(void *context, size_t begin, size_t end, int worker)
 }
 
 static void multiply_block(const struct narrow_task *t, size_t row, size_t rows, size_t column, size_t cols,
-                           const uint32_t *left)
+                           const uint32_t *left, struct ahead *ahead)
 {
 	const struct narrow_kernels *narrow = t->narrow;
 	const struct gemm *g = t->p->g;
@@ -108,8 +109,9 @@ static void multiply_block(const struct narrow_task *t, size_t row, size_t rows,
 		size_t count = glip__min_size((size_t)narrow->mr, rows - i);
 		float *c = direct ? g->c + (row + i) * t->p->ldc + column : tile;
 		size_t ldc = direct ? t->p->ldc : (size_t)narrow->nr;
+		glip__ask_for_places(t->p, row + i, count, column, cols);
 		narrow->tile(t->groups, left + i * t->left_ld, t->left_ld, t->panels + column * t->row, bias, c, ldc,
-		             (int)count, (int)cols);
+		             (int)count, (int)cols, glip__take_ahead(ahead, t->groups));
 		if (finish)
 			glip__gemm_finish(t->kernels, t->p, row + i, count, column, cols, c, ldc);
 	}
@@ -134,8 +136,9 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 			bool known = glip__gather_row(t->kernels, p, row + i, wide, wanted);
 			narrow_left(t->narrow, wide, 0, 1, p->k, known ? wanted : NULL, left + i * t->left_ld, 0);
 		}
+		struct ahead ahead = glip__next_left(p, piece, t->chunks, t->block_rows, t->workers);
 		for (size_t column = first; column < last; column += nr)
-			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left);
+			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
 		glip__rows_written(p, row, rows, last - first);
 	}
 }
@@ -209,7 +212,7 @@ enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, str
 }
 
 void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                           size_t lda, float *scratch)
+                           size_t lda, struct ahead ahead, float *scratch)
 {
 	struct narrow_task task = task_of(k->kernels, k->narrow, p);
 	size_t nr = (size_t)k->narrow->nr;
@@ -217,7 +220,7 @@ void glip__multiply_narrow(const struct packed *k, const struct product *p, size
 	task.panels = k->panels;
 	narrow_left(k->narrow, a, lda, rows, p->k, NULL, left, task.left_ld);
 	for (size_t column = 0; column < p->n; column += nr)
-		multiply_block(&task, row, rows, column, glip__min_size(nr, p->n - column), left);
+		multiply_block(&task, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
 }
 
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
@@ -232,6 +235,7 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
 	task.chunk_panels = glip__ceil_div(panel_count, chunks);
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
+	task.workers = (size_t)glip__pool_threads(ops->pool);
 	TRY(glip__worker_scratch(ops, task.block_rows * task.left_ld + glip__round_up(p->k, 16), &task.scratch));
 	glip__pool_run(ops->pool, multiply_pieces, &task, blocks * task.chunks, 1);
 	return GLIP_OK;

@@ -80,6 +80,7 @@ struct product_task {
 	struct packed packed;
 	const struct product *p;
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
+	size_t workers;
 	bool gather;
 	size_t gather_ld;
 	struct worker_scratch scratch;
@@ -88,7 +89,7 @@ struct product_task {
 /* Rows [row, row + rows) times one panel. What is no result yet stays in a tile of the first-level cache: C, which is
  * in none, is written once. */
 static void multiply_block(const struct packed *k, const struct product *p, size_t row, size_t rows, size_t column,
-                           size_t cols, const float *a, size_t lda)
+                           size_t cols, const float *a, size_t lda, struct ahead *ahead)
 {
 	const struct kernels *kernels = k->kernels;
 	const struct gemm *g = p->g;
@@ -98,8 +99,9 @@ static void multiply_block(const struct packed *k, const struct product *p, size
 	const float *bias = g->bias ? g->bias + column : NULL, *panel = (const float *)k->panels + column * p->k;
 	for (size_t i = 0; i < rows; i += mr) {
 		size_t count = glip__min_size(mr, rows - i);
+		glip__ask_for_places(p, row + i, count, column, cols);
 		kernels->gemm_tile(p->k, a + i * lda, lda, panel, bias, 0, finish ? tile : g->c + (row + i) * p->ldc + column,
-		                   finish ? nr : p->ldc, (int)count, (int)cols);
+		                   finish ? nr : p->ldc, (int)count, (int)cols, glip__take_ahead(ahead, p->k));
 		if (finish)
 			glip__gemm_finish(kernels, p, row + i, count, column, cols, tile, nr);
 	}
@@ -123,8 +125,9 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 			a = buffer;
 			lda = t->gather_ld;
 		}
+		struct ahead ahead = glip__next_left(p, piece, t->chunks, t->block_rows, t->workers);
 		for (size_t column = first; column < last; column += nr)
-			multiply_block(&t->packed, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
+			multiply_block(&t->packed, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda, &ahead);
 		glip__rows_written(p, row, rows, last - first);
 	}
 }
@@ -163,11 +166,11 @@ enum glip_status glip__pack_native(struct ops *ops, const struct product *p, str
 }
 
 void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                           size_t lda)
+                           size_t lda, struct ahead ahead)
 {
 	size_t nr = (size_t)k->kernels->nr;
 	for (size_t column = 0; column < p->n; column += nr)
-		multiply_block(k, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda);
+		multiply_block(k, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda, &ahead);
 }
 
 enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
@@ -181,6 +184,7 @@ enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 	struct product_task task = {
 		.p = p,
 		.block_rows = block,
+		.workers = (size_t)glip__pool_threads(ops->pool),
 		.chunk_panels = glip__ceil_div(panel_count, chunks),
 		/* Rows a multiple of 4 KiB apart share their sets of the first-level cache: a copy is cheaper. */
 		.gather = !glip__is_dense(p) || (p->lda % 1024 == 0 && p->n > nr),

@@ -33,7 +33,7 @@ static void add_block(const struct over_rows_task *t, float *buffer, size_t row,
 		for (size_t i = 0; i < cols; i += mr) {
 			float *tile = c + (column + i) * t->n + j;
 			kernels->gemm_tile(rows, left + i * TRANSPOSED_LD, TRANSPOSED_LD, panel, first ? NULL : tile, t->n, tile,
-			                   t->n, (int)glip__min_size(mr, cols - i), width);
+			                   t->n, (int)glip__min_size(mr, cols - i), width, NULL);
 		}
 	}
 }

@@ -23,8 +23,9 @@ static float element(const void *b, enum dtype dtype, size_t i)
 }
 
 void glip__gemm_tile__ref(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
-                          float *c, size_t ldc, int rows, int cols)
+                          float *c, size_t ldc, int rows, int cols, const void *ahead)
 {
+	(void)ahead;
 	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
 	for (int i = 0; i < rows; i++) {
 		double sum[NR] = {0};

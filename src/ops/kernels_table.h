@@ -46,9 +46,9 @@ struct kernels {
 	/* c[i, j] = init[i * init_ld + j] + sum_p a[i * lda + p] * panel[p * nr + j] for i < rows <= mr, j < cols <= nr;
 	 * init NULL counts as zeros; init_ld 0 repeats one row; init may be c. The sum is made of runs of SUM_LENGTH, each
 	 * in order, which are added to init one after the other, so an element has the same bits in whatever tile it is
-	 * computed. */
+	 * computed. ahead: memory that is wanted soon, of which each step of k asks for a line; NULL: none. */
 	void (*gemm_tile)(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
-	                  float *c, size_t ldc, int rows, int cols);
+	                  float *c, size_t ldc, int rows, int cols, const void *ahead);
 	/* The panel [k, nr] of b's rows 0..cols-1 (b [cols, k]: transposes), zeros in the columns past cols. dtype F32,
 	 * BF16. */
 	void (*pack_columns)(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);

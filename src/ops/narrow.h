@@ -50,9 +50,10 @@ struct narrow_kernels {
 	void (*right_columns)(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
 	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together; bias NULL: none. An element has the same
-	 * bits in whatever tile it is computed. */
+	 * bits in whatever tile it is computed. ahead: memory that is wanted soon, of which each group asks for a line;
+	 * NULL: none. */
 	void (*tile)(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
-	             size_t ldc, int rows, int cols);
+	             size_t ldc, int rows, int cols, const void *ahead);
 };
 
 /* The fastest kernels of a precision, or of a better one, for a mask of enum glip_cpu_flags; NULL where float32 is as

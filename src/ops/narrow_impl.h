@@ -19,7 +19,7 @@ INLINE ivec right_values(ivec groups, int word)
 
 /* The sums of a stretch of `groups` groups: rows and vecs are constants. */
 INLINE void stretch_of(int rows, int vecs, size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel,
-                       sums sum[MR][NV])
+                       struct wanted *wanted, sums sum[MR][NV])
 {
 	UNROLL
 	for (int i = 0; i < rows; i++) {
@@ -49,6 +49,7 @@ INLINE void stretch_of(int rows, int vecs, size_t groups, const uint32_t *a, siz
 			}
 		}
 		right += NR;
+		ask_for_line(wanted);
 		UNROLL
 		for (int i = 0; i < (rows + 2) / 3; i++)
 			row[i] += LEFT_WORDS;
@@ -78,14 +79,14 @@ INLINE void store_lanes(float *p, vec x, size_t n)
 
 /* `rows` rows and `vecs` vectors, of which the last has `last` lanes; rows and vecs are constants. */
 INLINE void tile_of(int rows, int vecs, size_t last, size_t groups, const uint32_t *a, size_t lda,
-                    const uint32_t *panel, const float *bias, float *c, size_t ldc)
+                    const uint32_t *panel, const float *bias, float *c, size_t ldc, struct wanted wanted)
 {
 	sums sum[MR][NV];
 	float part[MR * NR];
 	const float *before = NULL;
 	/* Where a stretch is shorter than the longest row. */
 	for (; STRETCH_GROUPS < NARROW_MAX_K / 4 && groups > STRETCH_GROUPS; groups -= STRETCH_GROUPS) {
-		stretch_of(rows, vecs, STRETCH_GROUPS, a, lda, panel, sum);
+		stretch_of(rows, vecs, STRETCH_GROUPS, a, lda, panel, &wanted, sum);
 		UNROLL
 		for (int i = 0; i < rows; i++) {
 			UNROLL
@@ -98,7 +99,7 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t groups, const uint32
 		a += NARROW_HEAD + STRETCH_GROUPS * LEFT_WORDS;
 		panel += (NARROW_HEAD + STRETCH_GROUPS) * NR;
 	}
-	stretch_of(rows, vecs, groups, a, lda, panel, sum);
+	stretch_of(rows, vecs, groups, a, lda, panel, &wanted, sum);
 	UNROLL
 	for (int i = 0; i < rows; i++) {
 		UNROLL
@@ -115,14 +116,15 @@ INLINE void tile_of(int rows, int vecs, size_t last, size_t groups, const uint32
 #define TILE_CASE(r) \
 	case r: \
 		if (cols > V) \
-			tile_of(r, 2, (size_t)cols - V, groups, a, lda, panel, bias, c, ldc); \
+			tile_of(r, 2, (size_t)cols - V, groups, a, lda, panel, bias, c, ldc, wanted); \
 		else \
-			tile_of(r, 1, (size_t)cols, groups, a, lda, panel, bias, c, ldc); \
+			tile_of(r, 1, (size_t)cols, groups, a, lda, panel, bias, c, ldc, wanted); \
 		break
 
 static void tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
-                 size_t ldc, int rows, int cols)
+                 size_t ldc, int rows, int cols, const void *ahead)
 {
+	const struct wanted wanted = wanted_from(ahead, a);
 	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
 	switch (rows) {
 		TILE_CASE(1);

@@ -28,8 +28,9 @@ static void bf16_row(const float *x, size_t k, uint32_t *row)
 }
 
 static void bf16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
-                      size_t ldc, int rows, int cols)
+                      size_t ldc, int rows, int cols, const void *ahead)
 {
+	(void)ahead;
 	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
 	for (size_t i = 0; i < (size_t)rows; i++) {
 		const uint32_t *left = a + i * lda + NARROW_HEAD, *right = panel + NARROW_HEAD * NR;
@@ -74,8 +75,9 @@ static void i16_row(const float *x, size_t k, uint32_t *row)
 }
 
 static void i16_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
-                     size_t ldc, int rows, int cols)
+                     size_t ldc, int rows, int cols, const void *ahead)
 {
+	(void)ahead;
 	enum { STRETCH_GROUPS = NARROW_I16_STRETCH / 2 };
 	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
 	for (size_t i = 0; i < (size_t)rows; i++) {
@@ -141,8 +143,9 @@ static void i8_right_row(const float *x, size_t k, uint32_t *row)
 }
 
 static void i8_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
-                    size_t ldc, int rows, int cols)
+                    size_t ldc, int rows, int cols, const void *ahead)
 {
+	(void)ahead;
 	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
 	for (size_t i = 0; i < (size_t)rows; i++) {
 		const uint32_t *left = a + i * lda;

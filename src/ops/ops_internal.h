@@ -36,6 +36,24 @@ static inline size_t glip__cache_floats(const struct ops *ops, size_t percent)
 	return (ops->cache != 0 ? ops->cache : glip__cpu_cache()) / sizeof(float) * percent / 100;
 }
 
+/* Memory that is wanted soon, to be asked for while something else is computed. */
+struct ahead {
+	const char *at;
+	size_t bytes;
+};
+
+/* As many lines of it as a kernel's steps will ask for; NULL: fewer are left. */
+static inline const void *glip__take_ahead(struct ahead *ahead, size_t steps)
+{
+	const char *at = ahead->at;
+	size_t bytes = steps * CACHE_LINE;
+	if (bytes > ahead->bytes)
+		return NULL;
+	ahead->at += bytes;
+	ahead->bytes -= bytes;
+	return at;
+}
+
 /* The sizes of a product as the providers use them: checked, defaults filled in. */
 struct product {
 	const struct gemm *g;
@@ -51,6 +69,21 @@ static inline bool glip__is_dense(const struct product *p)
 {
 	return !p->g->a.index;
 }
+
+/* Left rows [row, row + rows), or those of them that there are, where they are memory without gaps; otherwise none. */
+struct ahead glip__left_ahead(const struct product *p, size_t row, size_t rows);
+
+/* What a worker reads after a piece of block_rows rows and one of `chunks` parts of the columns, where the pieces are
+ * dealt out in turns. */
+static inline struct ahead glip__next_left(const struct product *p, size_t piece, size_t chunks, size_t block_rows,
+                                           size_t workers)
+{
+	size_t block = piece / chunks, next = (piece + workers) / chunks;
+	return next == block ? (struct ahead){0} : glip__left_ahead(p, next * block_rows, block_rows);
+}
+
+/* Asks for the places in C, columns [column, column + cols) of rows [row, row + rows), that will soon be written. */
+void glip__ask_for_places(const struct product *p, size_t row, size_t rows, size_t column, size_t cols);
 
 /* Checks a product and fills its sizes in. */
 enum glip_status glip__product_of(struct ops *ops, const struct gemm *g, struct product *p);

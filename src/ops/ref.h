@@ -7,7 +7,7 @@
 float glip__widen_bf16(uint16_t bits);
 
 void glip__gemm_tile__ref(size_t k, const float *a, size_t lda, const float *panel, const float *init, size_t init_ld,
-                          float *c, size_t ldc, int rows, int cols);
+                          float *c, size_t ldc, int rows, int cols, const void *ahead);
 void glip__pack_columns__ref(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);
 void glip__pack_rows__ref(const void *b, enum dtype dtype, size_t ldb, int cols, size_t k, float *panel);
 void glip__transpose__ref(const float *x, size_t ldx, size_t rows, size_t cols, float *y, size_t ldy);

@@ -32,6 +32,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
+
 /* Before loops over arrays of vectors, which stay in registers only when unrolled in full. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -39,6 +41,24 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 #define INLINE static inline __attribute__((always_inline))
+
+/* Memory that is wanted soon, of which a loop asks for a line in each step. */
+struct wanted {
+	const char *line;
+	size_t step;
+};
+
+/* From `ahead` on; where that is NULL the same line of what the caller reads anyway, again and again. */
+INLINE struct wanted wanted_from(const void *ahead, const void *read_anyway)
+{
+	return ahead ? (struct wanted){ahead, CACHE_LINE} : (struct wanted){read_anyway, 0};
+}
+
+INLINE void ask_for_line(struct wanted *w)
+{
+	__builtin_prefetch(w->line);
+	w->line += w->step;
+}
 
 /* Does a statement for n values: `most` vectors at a time, then one, then what is left of one. In the statement `at` is
  * the first value, `count` the vectors, and `lanes` the lanes of the last of them; all but the last `lanes` are

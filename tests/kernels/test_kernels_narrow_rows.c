@@ -197,7 +197,8 @@ static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, 
 			              q + i * k + p);
 	for (int j = 0; j < cols; j++)
 		bias[j] = random_float(100);
-	narrow->tile((k + group - 1) / group, left, left_words, panel, kind == 0 ? bias : NULL, c, ldc, rows, cols);
+	narrow->tile((k + group - 1) / group, left, left_words, panel, kind == 0 ? bias : NULL, c, ldc, rows, cols,
+	             kind == 0 ? bias : NULL);
 	for (size_t i = 0; i < (size_t)rows; i++) {
 		for (size_t j = 0; j < (size_t)cols; j++) {
 			float total = 0;
@@ -313,7 +314,7 @@ static void extreme_products(const struct narrow_kernels *narrow)
 		narrow->right_row(x[1], K, right);
 		for (size_t i = 0; i < NARROW_HEAD + groups; i++)
 			panel[i * (size_t)narrow->nr] = right[i];
-		narrow->tile(groups, left, 0, panel, NULL, c, 1, 1, 1);
+		narrow->tile(groups, left, 0, panel, NULL, c, 1, 1, 1, NULL);
 		widen_narrow(narrow, true, left, K, wide);
 		widen_narrow(narrow, false, right, K, other);
 		for (int p = 0; p < K; p++)
