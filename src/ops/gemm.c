@@ -52,7 +52,7 @@ static float *place_of(const struct product *p, size_t row, size_t column)
 
 void glip__ask_for_places(const struct product *p, size_t row, size_t rows, size_t column, size_t cols)
 {
-	for (size_t i = row; i < row + rows; i++) {
+	for (size_t i = row; p->far && i < row + rows; i++) {
 		const float *place = place_of(p, i, column);
 		for (size_t j = 0; place && j < cols; j += CACHE_LINE / sizeof *place)
 			__builtin_prefetch(place + j, 1);
@@ -144,6 +144,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 	struct product p;
 	TRY(glip__ops_begin(ops));
 	TRY(glip__product_of(ops, g, &p));
+	p.far = true;
 	struct arena_mark mark = glip__arena_mark(ops->arena);
 	enum glip_status status = g->sums ? glip__sums_begin(ops, &p) : GLIP_OK;
 	if (status == GLIP_OK)

@@ -59,6 +59,7 @@ struct product {
 	const struct gemm *g;
 	size_t m, n, k, taps, tap_width, lda, ldb, ldc;
 	struct row_sums *sums; /* g->sums while they are gathered; NULL: none */
+	bool far;              /* no cache has C: its places are asked for before they are written */
 };
 
 /* Copies row `row` of the left matrix, all its taps, to out [k]. True where range [2] has received the least and the
@@ -82,7 +83,7 @@ static inline struct ahead glip__next_left(const struct product *p, size_t piece
 	return next == block ? (struct ahead){0} : glip__left_ahead(p, next * block_rows, block_rows);
 }
 
-/* Asks for the places in C, columns [column, column + cols) of rows [row, row + rows), that will soon be written. */
+/* Before columns [column, column + cols) of rows [row, row + rows) of C are computed. */
 void glip__ask_for_places(const struct product *p, size_t row, size_t rows, size_t column, size_t cols);
 
 /* Checks a product and fills its sizes in. */
