@@ -170,12 +170,12 @@ INLINE void dot_step(int rows, enum dtype dtype, size_t p, size_t n, const float
 	}
 }
 
-/* Dot products of `rows` left rows with four right rows; rows and dtype are constants. The four rows at next, which
- * come after them, are asked for meanwhile; NULL: none. */
+/* Dot products of `rows` left rows with four right rows; rows, dtype and ahead are constants. Each step asks for
+ * `ahead` bytes from next on; NULL: none. They go to the second-level cache: the first has room for the left rows alone,
+ * and would have to wait for so many lines. */
 INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_t lda, const void *b, size_t ldb,
-                     const void *next, const float *bias, float *c, size_t ldc)
+                     const char *next, size_t ahead, const float *bias, float *c, size_t ldc)
 {
-	const size_t size = dtype == DTYPE_F32 ? sizeof(float) : sizeof(uint16_t);
 	vec sum[DOT_ROWS][DOT_COLS];
 	UNROLL
 	for (int i = 0; i < rows; i++) {
@@ -186,8 +186,8 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 	size_t p = 0;
 	for (; p + V <= k; p += V) {
 		UNROLL
-		for (int j = 0; j < DOT_COLS && next; j++)
-			__builtin_prefetch((const char *)next + ((size_t)j * ldb + p) * size);
+		for (size_t at = 0; at < ahead && next; at += CACHE_LINE)
+			__builtin_prefetch(next + p / V * ahead + at, 0, 2);
 		dot_step(rows, dtype, p, V, a, lda, b, ldb, sum);
 	}
 	if (p < k)
@@ -198,12 +198,16 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 }
 
 #define DOT_CASE(r) \
-	case r: dot_tile(r, dtype, k, a, lda, b, ldb, rows > DOT_ROWS ? NULL : next, bias, c, ldc); break
+	case r: dot_tile(r, dtype, k, a, lda, b, ldb, next, ahead, bias, c, ldc); break
 
-INLINE void dot_rows_of(enum dtype dtype, size_t k, const float *a, size_t lda, int rows, const void *b, size_t ldb,
-                        const void *next, const float *bias, float *c, size_t ldc)
+/* The four right rows at next, which come after these, are asked for by the first `parts` tiles; parts is a constant. */
+INLINE void dot_rows_of(enum dtype dtype, int parts, size_t k, const float *a, size_t lda, int rows, const void *b,
+                        size_t ldb, const char *next, const float *bias, float *c, size_t ldc)
 {
-	for (; rows > 0; rows -= DOT_ROWS, a += DOT_ROWS * lda, c += DOT_ROWS * ldc) {
+	const size_t ahead = DOT_COLS * V / (size_t)parts * (dtype == DTYPE_F32 ? sizeof(float) : sizeof(uint16_t));
+	for (int tile = 0; rows > 0; tile++, rows -= DOT_ROWS, a += DOT_ROWS * lda, c += DOT_ROWS * ldc) {
+		if (tile > 0 && next)
+			next = tile < parts ? next + k / V * ahead : NULL;
 		switch (rows < DOT_ROWS ? rows : DOT_ROWS) {
 			DOT_CASE(1);
 			DOT_CASE(2);
@@ -218,6 +222,19 @@ INLINE void dot_rows_of(enum dtype dtype, size_t k, const float *a, size_t lda, 
 	}
 }
 
+static void dot_rows_by(int parts, size_t k, const float *a, size_t lda, int rows, const void *b, enum dtype dtype,
+                        size_t ldb, const char *next, const float *bias, float *c, size_t ldc)
+{
+	if (dtype == DTYPE_F32 && parts == 1)
+		dot_rows_of(DTYPE_F32, 1, k, a, lda, rows, b, ldb, next, bias, c, ldc);
+	else if (dtype == DTYPE_F32)
+		dot_rows_of(DTYPE_F32, 2, k, a, lda, rows, b, ldb, next, bias, c, ldc);
+	else if (parts == 1)
+		dot_rows_of(DTYPE_BF16, 1, k, a, lda, rows, b, ldb, next, bias, c, ldc);
+	else
+		dot_rows_of(DTYPE_BF16, 2, k, a, lda, rows, b, ldb, next, bias, c, ldc);
+}
+
 static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void *b, enum dtype dtype, size_t ldb,
                      int cols, const float *bias, float *c, size_t ldc)
 {
@@ -229,7 +246,7 @@ static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void 
 		float *to = c + j, part[KERNEL_MAX_DOT_ROWS * DOT_COLS], part_bias[DOT_COLS] = {0};
 		size_t ld_to = ldc, ld_right = ldb;
 		int width = cols - j < DOT_COLS ? cols - j : DOT_COLS;
-		const void *next = j + 2 * DOT_COLS <= cols ? (const char *)right + DOT_COLS * ldb * size : NULL;
+		const char *next = j + 2 * DOT_COLS <= cols ? (const char *)right + DOT_COLS * ldb * size : NULL;
 		/* The last columns, one at a time: the same right row four times. */
 		for (int i = 0; i < (width < DOT_COLS ? width : 1); i++) {
 			if (width < DOT_COLS) {
@@ -239,10 +256,7 @@ static void dot_rows(size_t k, const float *a, size_t lda, int rows, const void 
 				part_bias[0] = bias ? bias[j + i] : 0;
 				add = part_bias;
 			}
-			if (dtype == DTYPE_F32)
-				dot_rows_of(DTYPE_F32, k, a, lda, rows, right, ld_right, next, add, to, ld_to);
-			else
-				dot_rows_of(DTYPE_BF16, k, a, lda, rows, right, ld_right, next, add, to, ld_to);
+			dot_rows_by(rows > DOT_ROWS ? 2 : 1, k, a, lda, rows, right, dtype, ld_right, next, add, to, ld_to);
 			for (int r = 0; r < rows && width < DOT_COLS; r++)
 				c[(size_t)r * ldc + (size_t)(j + i)] = part[r * DOT_COLS];
 			right = (const char *)right + ldb * size;
