@@ -20,17 +20,15 @@ struct bench_limits {
 	double read;                    /* GB/s */
 };
 
-/* Seconds of work before what is timed: threads that have just started or woken up may share a processor for a while. */
-#define BENCH_WARM_UP 0.03
+/* Seconds of work before what is timed: a while after they were idle, two processors may be one core's for the host of a
+ * virtual machine, and OpenBLAS's threads look for work for as long after a product or the start of the program. */
+#define BENCH_WARM_UP 0.15
 
 /* ---- bench_limits.c ---- */
 bool bench_limits(struct bench_report *r, const struct bench_settings *s, struct bench_limits *out);
 
 /* ---- bench_products.c: matrix products at GLIP's shapes, own kernels beside OpenBLAS ---- */
 bool bench_products(struct bench_report *r, const struct bench_settings *s, const struct bench_limits *limits);
-/* OpenBLAS's threads look for work for a while, on processors that what is timed needs: when the program starts, and
- * after a product. */
-void bench_let_openblas_sleep(void);
 
 /* ---- bench_model.c ---- */
 /* A pass in each precision; time to load; a pass by stage; what kept prompts and features save; memory; over numbers of

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/cpu.h"
 #include "bench.h"
@@ -114,13 +113,6 @@ static bool measure(struct ops *ops, const struct shape *s, const struct operand
 	return true;
 }
 
-void bench_let_openblas_sleep(void)
-{
-	const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
-
-	nanosleep(&pause, NULL);
-}
-
 static bool measure_shape(struct bench_report *r, struct ops *ops, const struct shape *s, int repeat, double peak)
 {
 	static const struct panels_limits all = {SIZE_MAX, SIZE_MAX};
@@ -138,8 +130,6 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 	free_operands(&o);
 	if (!good)
 		return false;
-	if (blas.count > 0)
-		bench_let_openblas_sleep();
 	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);
 	double rate = work / bench_median(&own), other = blas.count > 0 ? work / bench_median(&blas) : (double)NAN;
 	double values[] = {rate,

@@ -72,7 +72,6 @@ static bool run(const struct bench_settings *s, enum part asked, bool json)
 	bool good = true;
 
 	machine_name(machine, sizeof machine);
-	bench_let_openblas_sleep();
 	bench_report_begin(&r, json, machine, s->threads, s->repeat);
 	/* Products and stages are told as shares of the limits. */
 	if (asked <= PART_PRODUCTS || asked == PART_STAGES)
