@@ -1,5 +1,6 @@
 /* Matrix products on narrower numbers: right rows are narrowed and packed, weights once for the model, others for each
- * product; left rows a block at a time into a worker's buffer. Otherwise as gemm_native.c: every panel is multiplied
+ * product; left rows a block at a time into a worker's buffer, or all of them before where several pieces read the same
+ * ones. Otherwise as gemm_native.c: every panel is multiplied
  * with the whole block, and the bits of C depend neither on blocks nor on threads. */
 #include <stdalign.h>
 
@@ -9,7 +10,8 @@
 enum {
 	BLOCK_PERCENT = 58, /* of the second-level cache for left rows: with a panel this leaves it some room */
 	BLOCK_ROWS = 144,
-	PIECES = 16 /* wanted at least, so that workers of unequal speed finish together */
+	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
+	NARROW_GRAIN = 16
 };
 
 struct narrow_task {
@@ -22,6 +24,7 @@ struct narrow_task {
 	size_t left_ld, right_ld;                /* words from one narrowed row to the next */
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
 	size_t workers;
+	uint32_t *left; /* [m, left_ld], where all left rows are narrowed before; NULL: by the piece that reads them */
 	struct worker_scratch scratch;
 };
 
@@ -117,26 +120,45 @@ static void multiply_block(const struct narrow_task *t, size_t row, size_t rows,
 	}
 }
 
+/* Left rows [row, row + rows) to out [rows, left_ld]; wide: room for one. */
+static void narrow_block(const struct narrow_task *t, size_t row, size_t rows, float *wide, uint32_t *out)
+{
+	const struct product *p = t->p;
+	if (glip__is_dense(p)) {
+		narrow_left(t->narrow, p->g->a.data + row * p->lda, p->lda, rows, p->k, NULL, out, t->left_ld);
+		return;
+	}
+	for (size_t i = 0; i < rows; i++) {
+		/* Other than bytes are not scaled by it. */
+		float range[2], *wanted = glip__narrow_is_bytes(t->narrow) ? range : NULL;
+		bool known = glip__gather_row(t->kernels, p, row + i, wide, wanted);
+		narrow_left(t->narrow, wide, 0, 1, p->k, known ? wanted : NULL, out + i * t->left_ld, 0);
+	}
+}
+
+static void narrow_all(void *context, size_t begin, size_t end, int worker)
+{
+	const struct narrow_task *t = context;
+	narrow_block(t, begin, end - begin, glip__worker_floats(&t->scratch, worker), t->left + begin * t->left_ld);
+}
+
 static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 {
 	const struct narrow_task *t = context;
 	const struct product *p = t->p;
 	size_t nr = (size_t)t->narrow->nr;
 	float *wide = glip__worker_floats(&t->scratch, worker);
-	uint32_t *left = (uint32_t *)(void *)(wide + glip__round_up(p->k, 16));
+	uint32_t *own = (uint32_t *)(void *)(wide + glip__round_up(p->k, 16));
 	for (size_t piece = begin; piece < end; piece++) {
 		size_t row = piece / t->chunks * t->block_rows, first = piece % t->chunks * t->chunk_panels * nr;
 		size_t rows = glip__min_size(t->block_rows, p->m - row);
 		size_t last = glip__min_size(p->n, first + t->chunk_panels * nr);
-		if (glip__is_dense(p))
-			narrow_left(t->narrow, p->g->a.data + row * p->lda, p->lda, rows, p->k, NULL, left, t->left_ld);
-		for (size_t i = 0; i < rows && !glip__is_dense(p); i++) {
-			/* Other than bytes are not scaled by it. */
-			float range[2], *wanted = glip__narrow_is_bytes(t->narrow) ? range : NULL;
-			bool known = glip__gather_row(t->kernels, p, row + i, wide, wanted);
-			narrow_left(t->narrow, wide, 0, 1, p->k, known ? wanted : NULL, left + i * t->left_ld, 0);
-		}
-		struct ahead ahead = glip__next_left(p, piece, t->chunks, t->block_rows, t->workers);
+		const uint32_t *left = t->left ? t->left + row * t->left_ld : own;
+		if (!t->left)
+			narrow_block(t, row, rows, wide, own);
+		struct ahead ahead = {0};
+		if (!t->left)
+			ahead = glip__next_left(p, piece, t->chunks, t->block_rows, t->workers);
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
 		glip__rows_written(p, row, rows, last - first);
@@ -236,7 +258,12 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 	task.chunk_panels = glip__ceil_div(panel_count, chunks);
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
 	task.workers = (size_t)glip__pool_threads(ops->pool);
-	TRY(glip__worker_scratch(ops, task.block_rows * task.left_ld + glip__round_up(p->k, 16), &task.scratch));
+	if (task.chunks > 1 && !(task.left = glip__ops_alloc(ops, p->m, task.left_ld * sizeof *task.left)))
+		return GLIP_ERR_NOMEM;
+	size_t own = task.left ? 0 : task.block_rows * task.left_ld;
+	TRY(glip__worker_scratch(ops, own + glip__round_up(p->k, 16), &task.scratch));
+	if (task.left)
+		glip__pool_run(ops->pool, narrow_all, &task, p->m, NARROW_GRAIN);
 	glip__pool_run(ops->pool, multiply_pieces, &task, blocks * task.chunks, 1);
 	return GLIP_OK;
 }
