@@ -185,9 +185,9 @@ enum glip_gemm { GLIP_GEMM_AUTO = 0, GLIP_GEMM_NATIVE = 1, GLIP_GEMM_BLAS = 2 };
 enum glip_compute {
 	GLIP_COMPUTE_AUTO = 0, /* F32 */
 	GLIP_COMPUTE_F32 = 1,
-	GLIP_COMPUTE_BF16 = 2, /* bfloat16: 8 bits of mantissa */
+	GLIP_COMPUTE_BF16 = 2, /* as I16 where the machine has that; otherwise bfloat16, 8 bits of mantissa */
 	GLIP_COMPUTE_I8 = 3,   /* 8-bit integers: weights scaled per output channel, activations per position */
-	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: ten times more exact than BF16 */
+	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: over ten times as exact as bfloat16 */
 };
 
 struct glip_session_options {
@@ -200,8 +200,8 @@ struct glip_session_options {
 	glip_progress_fn progress; /* NULL: none */
 	void *progress_user;
 	/* Own kernels only, and only where narrower numbers are faster on the machine; elsewhere float32 is used. I8 and
-	 * I16: AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: AVX512_BF16,
-	 * but as I16 where there is none, and on Intel's processors after Cooper Lake, whose bfloat16 is slow. */
+	 * I16: AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: as I16, or AVX512_BF16 where
+	 * that is allowed without AVX512_VNNI. */
 	enum glip_compute compute;
 };
 

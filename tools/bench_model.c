@@ -472,8 +472,7 @@ static bool over_classes(struct bench_report *r, struct subject *s, const struct
 bool bench_stages(struct bench_report *r, const struct bench_settings *settings, const struct bench_limits *limits)
 {
 	/* What products are made of, which need not be what was asked for. */
-	const struct narrow_kernels *narrow =
-		glip__narrow_kernels((enum glip_compute)settings->compute, glip__cpu_flags() & ~glip__cpu_slow_flags());
+	const struct narrow_kernels *narrow = glip__narrow_kernels((enum glip_compute)settings->compute, glip__cpu_flags());
 	const double peak = limits->compute[narrow != NULL ? narrow->compute : GLIP_COMPUTE_F32];
 	struct subject s;
 	bool good = open_subject(&s, settings, NULL) && run_stages(r, &s, settings->repeat, peak);

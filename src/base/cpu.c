@@ -14,19 +14,6 @@
 enum { USUAL_CACHE = 512 * 1024, LEAST_CACHE = 128 * 1024, MOST_CACHE = 2 * 1024 * 1024 };
 
 #if defined(__x86_64__) && defined(__GNUC__)
-enum { INTEL_FAMILY = 6, COOPER_LAKE = 0x55 };
-
-/* Intel processors after Cooper Lake take as long for a VDPBF16PS as for four float32 multiply-adds, twice its work:
- * they would have one use their matrix unit. */
-static bool has_slow_bf16(void)
-{
-	unsigned a, b, c, d;
-	if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_INTEL_ebx || !__get_cpuid(1, &a, &b, &c, &d))
-		return false;
-	unsigned family = a >> 8 & 0xf, model = (a >> 4 & 0xf) | (a >> 12 & 0xf0);
-	return family != INTEL_FAMILY || model != COOPER_LAKE;
-}
-
 /* Not every compiler that __builtin_cpu_supports() comes with knows the name. */
 static bool has_avx_vnni(void)
 {
@@ -70,15 +57,6 @@ uint32_t glip__cpu_flags(void)
 		flags |= GLIP_CPU_NEON_DOTPROD;
 #endif
 	return flags;
-}
-
-uint32_t glip__cpu_slow_flags(void)
-{
-#if defined(__x86_64__) && defined(__GNUC__)
-	return has_slow_bf16() ? GLIP_CPU_AVX512_BF16 : 0;
-#else
-	return 0;
-#endif
 }
 
 size_t glip__cpu_cache(void)

@@ -9,8 +9,6 @@ enum { CACHE_LINE = 64 }; /* bytes; where a line is longer, it is asked for more
 
 /* Which instruction sets the machine and its operating system support, as enum glip_cpu_flags. */
 uint32_t glip__cpu_flags(void);
-/* Those of them whose products are slower than what they stand in for, and better left alone. */
-uint32_t glip__cpu_slow_flags(void);
 /* Bytes of the second-level cache that a core has for itself; 512 KiB where nobody says. */
 size_t glip__cpu_cache(void);
 

@@ -69,7 +69,7 @@ static enum glip_status start(struct glip_session *s, struct glip_error *err)
 	if ((int)o->compute < GLIP_COMPUTE_AUTO || o->compute > GLIP_COMPUTE_I16)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "compute is %d: not a value of enum glip_compute", (int)o->compute);
 	uint32_t available = glip__cpu_flags();
-	uint32_t mask = o->cpu_mask != 0 ? o->cpu_mask & available : available & ~glip__cpu_slow_flags();
+	uint32_t mask = o->cpu_mask != 0 ? o->cpu_mask & available : available;
 	if (mask == 0)
 		return glip__fail(err, GLIP_ERR_ARGUMENT, "cpu_mask 0x%x names no instruction set of this machine (0x%x)",
 		                  (unsigned)o->cpu_mask, (unsigned)available);

@@ -1,5 +1,6 @@
-/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16, 16-bit
- * integers also do, which are more exact. */
+/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16, 16-bit integers
+ * do, and better: no slower by more than a few percent wherever there are both, and over ten times as exact. Its own
+ * instruction is for processors that have it alone. */
 #include "ops/narrow.h"
 
 static const struct {
@@ -34,6 +35,6 @@ static const struct narrow_kernels *first_of(enum glip_compute compute, uint32_t
 
 const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uint32_t cpu_mask)
 {
-	const struct narrow_kernels *kernels = first_of(compute, cpu_mask);
-	return kernels || compute != GLIP_COMPUTE_BF16 ? kernels : first_of(GLIP_COMPUTE_I16, cpu_mask);
+	const struct narrow_kernels *integers = compute == GLIP_COMPUTE_BF16 ? first_of(GLIP_COMPUTE_I16, cpu_mask) : NULL;
+	return integers ? integers : first_of(compute, cpu_mask);
 }
