@@ -40,9 +40,9 @@ struct operands {
 	int32_t *index;
 };
 
-static float *random_floats(size_t count)
+static float *random_floats(struct arena *arena, size_t count)
 {
-	float *x = malloc(count * sizeof *x);
+	float *x = glip__arena_alloc(arena, count, sizeof *x);
 	uint32_t state = 1;
 	for (size_t i = 0; x != NULL && i < count; i++) {
 		state = state * 1664525u + 1013904223u;
@@ -51,31 +51,21 @@ static float *random_floats(size_t count)
 	return x;
 }
 
-static void free_operands(struct operands *o)
-{
-	free(o->a);
-	free(o->b);
-	free(o->bias);
-	free(o->c);
-	free(o->blend);
-	free(o->index);
-}
-
-static bool make_operands(const struct shape *s, struct operands *o)
+/* In the kind of memory that a session has. */
+static bool make_operands(const struct shape *s, struct arena *arena, struct operands *o)
 {
 	size_t taps = (size_t)(s->taps > 0 ? s->taps : 1), rows = (size_t)s->m, corners = s->blend ? 4 : 1;
 	size_t points = rows * taps * corners;
 	*o = (struct operands){
-		.a = random_floats(rows * (size_t)s->k / taps),
-		.b = random_floats((size_t)(s->n * s->k)),
-		.bias = random_floats((size_t)s->n),
-		.c = calloc(rows * (size_t)s->n, sizeof(float)),
-		.blend = random_floats(points),
-		.index = malloc(points * sizeof(int32_t)),
+		.a = random_floats(arena, rows * (size_t)s->k / taps),
+		.b = random_floats(arena, (size_t)(s->n * s->k)),
+		.bias = random_floats(arena, (size_t)s->n),
+		.c = random_floats(arena, rows * (size_t)s->n),
+		.blend = random_floats(arena, points),
+		.index = glip__arena_alloc(arena, points, sizeof(int32_t)),
 	};
 	if (o->a == NULL || o->b == NULL || o->bias == NULL || o->c == NULL || o->blend == NULL || o->index == NULL) {
 		say("out of memory");
-		free_operands(o);
 		return false;
 	}
 	/* Each row reads neighbours a little apart, as a convolution does. */
@@ -120,14 +110,16 @@ static bool measure_shape(struct bench_report *r, struct ops *ops, const struct 
 	struct bench_samples own, blas = {0};
 	double work = 2e-9 * (double)s->m * (double)s->n * (double)s->k;
 	char name[96];
+	struct arena arena;
 
-	if (!make_operands(s, &o))
-		return false;
-	bool good = glip__panels_create(&glip__default_allocator, &all, &ops->panels, ops->err) == GLIP_OK &&
+	glip__arena_init(&arena, &glip__default_allocator);
+	bool good = make_operands(s, &arena, &o) &&
+	            glip__panels_create(&glip__default_allocator, &all, &ops->panels, ops->err) == GLIP_OK &&
 	            measure(ops, s, &o, GLIP_GEMM_NATIVE, repeat, &own) &&
 	            (ops->narrow != NULL || measure(ops, s, &o, GLIP_GEMM_BLAS, repeat, &blas));
 	glip__panels_free(ops->panels);
-	free_operands(&o);
+	ops->panels = NULL;
+	glip__arena_free(&arena);
 	if (!good)
 		return false;
 	snprintf(name, sizeof name, "%-25s %lld %lld %lld", s->name, (long long)s->m, (long long)s->n, (long long)s->k);

@@ -50,12 +50,23 @@ static float *place_of(const struct product *p, size_t row, size_t column)
 	return g->c_index[row] < 0 ? NULL : g->c + (size_t)g->c_index[row] * p->ldc + column;
 }
 
+static inline void ask_to_write(const void *p)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+	/* The built-in asks for reading where the compiler may not assume PREFETCHW, and a line that another core has
+	 * written would be sent twice. Processors without the instruction take it for none. */
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
+}
+
 void glip__ask_for_places(const struct product *p, size_t row, size_t rows, size_t column, size_t cols)
 {
 	for (size_t i = row; p->far && i < row + rows; i++) {
 		const float *place = place_of(p, i, column);
 		for (size_t j = 0; place && j < cols; j += CACHE_LINE / sizeof *place)
-			__builtin_prefetch(place + j, 1);
+			ask_to_write(place + j);
 	}
 }
 

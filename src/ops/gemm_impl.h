@@ -171,8 +171,8 @@ INLINE void dot_step(int rows, enum dtype dtype, size_t p, size_t n, const float
 }
 
 /* Dot products of `rows` left rows with four right rows; rows, dtype and ahead are constants. Each step asks for
- * `ahead` bytes from next on; NULL: none. They go to the second-level cache: the first has room for the left rows alone,
- * and would have to wait for so many lines. */
+ * `ahead` bytes from next on; NULL: none. They go to the second-level cache: the left rows fill the first, and a core
+ * waits for no more than some twenty lines there. */
 INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_t lda, const void *b, size_t ldb,
                      const char *next, size_t ahead, const float *bias, float *c, size_t ldc)
 {
@@ -200,7 +200,7 @@ INLINE void dot_tile(int rows, enum dtype dtype, size_t k, const float *a, size_
 #define DOT_CASE(r) \
 	case r: dot_tile(r, dtype, k, a, lda, b, ldb, next, ahead, bias, c, ldc); break
 
-/* The four right rows at next, which come after these, are asked for by the first `parts` tiles; parts is a constant. */
+/* The four right rows at next, which come after these, are asked for by the first `parts` tiles, a constant. */
 INLINE void dot_rows_of(enum dtype dtype, int parts, size_t k, const float *a, size_t lda, int rows, const void *b,
                         size_t ldb, const char *next, const float *bias, float *c, size_t ldc)
 {

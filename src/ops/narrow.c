@@ -1,5 +1,5 @@
-/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16, 16-bit integers
- * do, and better: no slower by more than a few percent wherever there are both, and over ten times as exact. Its own
+/* Where narrow kernels are chosen: the first of a precision whose instructions may be used. For bfloat16, 16-bit
+ * integers do, and better: over ten times as exact and, where there are both, a few percent slower at most. Its own
  * instruction is for processors that have it alone. */
 #include "ops/narrow.h"
 
