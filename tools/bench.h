@@ -20,8 +20,8 @@ struct bench_limits {
 	double read;                    /* GB/s */
 };
 
-/* Seconds of work before what is timed: for a while after they were idle, two processors of a virtual machine may be one
- * core of its host; and OpenBLAS's threads look for work, as long after a product or the start of the program. */
+/* Seconds of work before what is timed: for a while after they were idle, two processors of a virtual machine may be
+ * one core of its host; and OpenBLAS's threads look for work, as long after a product or the start of the program. */
 #define BENCH_WARM_UP 0.15
 
 /* ---- bench_limits.c ---- */

@@ -4,12 +4,15 @@
 #include "base/pool.h"
 
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 #if defined(__linux__)
 #include <sched.h>
 #endif
+
+#include "base/cpu.h"
 
 enum {
 	MAX_THREADS = 64,
@@ -28,11 +31,17 @@ static inline void relax(void)
 #endif
 }
 
+/* A worker's share of a job: pieces next one another, so that it works on what its caches have of the job before. */
+struct share {
+	alignas(CACHE_LINE) atomic_size_t next; /* first piece not handed out */
+	size_t end;
+};
+
 struct job {
 	pool_task task;
 	void *context;
-	size_t count, grain;
-	atomic_size_t next; /* first item not handed out */
+	size_t count, grain; /* items, and how many of them are a piece */
+	struct share share[MAX_THREADS];
 };
 
 struct pool {
@@ -56,18 +65,31 @@ struct pool {
 	void *abandon_user;
 };
 
-static void work(struct pool *pool, int worker)
+static void give_up(struct pool *pool)
+{
+	for (int i = 0; i < pool->threads; i++)
+		atomic_store_explicit(&pool->job.share[i].next, pool->job.share[i].end, memory_order_relaxed);
+}
+
+static void work_on(struct pool *pool, struct share *share, int worker)
 {
 	struct job *job = &pool->job;
 	for (;;) {
-		size_t begin = atomic_fetch_add_explicit(&job->next, job->grain, memory_order_relaxed);
-		if (begin >= job->count)
+		size_t piece = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
+		if (piece >= share->end)
 			return;
-		size_t end = job->count - begin < job->grain ? job->count : begin + job->grain;
-		job->task(job->context, begin, end, worker);
+		size_t begin = piece * job->grain, left = job->count - begin;
+		job->task(job->context, begin, begin + (left < job->grain ? left : job->grain), worker);
 		if (worker == 0 && pool->abandon != NULL && pool->abandon(pool->abandon_user))
-			atomic_store_explicit(&job->next, job->count, memory_order_relaxed);
+			give_up(pool);
 	}
+}
+
+/* A worker's own share first, then what is left of the others'. */
+static void work(struct pool *pool, int worker)
+{
+	for (int i = 0; i < pool->threads; i++)
+		work_on(pool, &pool->job.share[(worker + i) % pool->threads], worker);
 }
 
 static void *worker_main(void *argument)
@@ -164,7 +186,13 @@ void glip__pool_run(struct pool *pool, pool_task task, void *context, size_t cou
 	job->context = context;
 	job->count = count;
 	job->grain = grain;
-	atomic_store_explicit(&job->next, 0, memory_order_relaxed);
+	size_t pieces = count / grain + (count % grain != 0), threads = (size_t)pool->threads, begin = 0;
+	for (size_t i = 0; i < threads; i++) {
+		size_t end = begin + pieces / threads + (i < pieces % threads);
+		atomic_store_explicit(&job->share[i].next, begin, memory_order_relaxed);
+		job->share[i].end = end;
+		begin = end;
+	}
 	if (pool->threads == 1 || count <= grain) {
 		work(pool, 0);
 		return;

@@ -19,9 +19,10 @@ int glip__pool_threads(const struct pool *pool);
  * answering true until the pass is given up. NULL: never. */
 void glip__pool_set_stop(struct pool *pool, bool (*stop)(void *user), void *user);
 
-/* Runs task over [0, count) in pieces of `grain` items (the last may be shorter), handed out as workers become free;
- * returns when all are done. Pieces always begin at multiples of grain, whatever the number of threads, so a task that
- * reduces within a piece gives the same bits everywhere. Not reentrant. */
+/* Runs task over [0, count) in pieces of `grain` items (the last may be shorter); returns when all are done. Each
+ * worker has pieces next to one another, in order, and after them some of those that others have not begun. Pieces
+ * always begin at multiples of grain, whatever the number of threads, so a task that reduces within a piece gives the
+ * same bits everywhere. Not reentrant. */
 void glip__pool_run(struct pool *pool, pool_task task, void *context, size_t count, size_t grain);
 
 /* Processors this process may use, 1..64. */

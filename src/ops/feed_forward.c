@@ -18,14 +18,14 @@ struct feed_task {
 	const struct feed_forward *f;
 	struct product up, down;
 	struct packed packed_up, packed_down;
-	size_t block_rows, normed_ld, hidden_ld, workers;
+	size_t block_rows, normed_ld, hidden_ld;
 	struct worker_scratch scratch;
 };
 
-/* The rows of the block that the worker takes after this one, where blocks are dealt out in turns. */
+/* The rows of the block after this one. */
 static struct ahead rows_ahead(const struct feed_task *t, size_t block)
 {
-	size_t c = (size_t)t->f->channels, row = (block + t->workers) * t->block_rows, all = (size_t)t->f->rows;
+	size_t c = (size_t)t->f->channels, row = (block + 1) * t->block_rows, all = (size_t)t->f->rows;
 	if (row >= all)
 		return (struct ahead){0};
 	return (struct ahead){(const char *)(t->f->x + row * c),
@@ -84,7 +84,7 @@ static struct gemm down_product(const struct feed_forward *f)
 static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
 {
 	struct gemm up = up_product(f), down = down_product(f);
-	struct feed_task t = {.kernels = ops->kernels, .f = f, .workers = (size_t)glip__pool_threads(ops->pool)};
+	struct feed_task t = {.kernels = ops->kernels, .f = f};
 	size_t rows = (size_t)f->rows, mr = (size_t)ops->kernels->mr;
 	TRY(glip__product_of(ops, &up, &t.up));
 	TRY(glip__product_of(ops, &down, &t.down));

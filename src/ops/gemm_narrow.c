@@ -23,7 +23,6 @@ struct narrow_task {
 	uint32_t *packing;                       /* the same while they are made */
 	size_t left_ld, right_ld;                /* words from one narrowed row to the next */
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
-	size_t workers;
 	uint32_t *left; /* [m, left_ld], where all left rows are narrowed before; NULL: by the piece that reads them */
 	struct worker_scratch scratch;
 };
@@ -158,7 +157,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 			narrow_block(t, row, rows, wide, own);
 		struct ahead ahead = {0};
 		if (!t->left)
-			ahead = glip__next_left(p, piece, t->chunks, t->block_rows, t->workers);
+			ahead = glip__next_left(p, piece, t->chunks, t->block_rows);
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
 		glip__rows_written(p, row, rows, last - first);
@@ -257,7 +256,6 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
 	task.chunk_panels = glip__ceil_div(panel_count, chunks);
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
-	task.workers = (size_t)glip__pool_threads(ops->pool);
 	if (task.chunks > 1 && !(task.left = glip__ops_alloc(ops, p->m, task.left_ld * sizeof *task.left)))
 		return GLIP_ERR_NOMEM;
 	size_t own = task.left ? 0 : task.block_rows * task.left_ld;

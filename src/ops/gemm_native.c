@@ -80,7 +80,6 @@ struct product_task {
 	struct packed packed;
 	const struct product *p;
 	size_t block_rows, chunk_panels, chunks; /* a piece is block_rows rows times chunk_panels panels */
-	size_t workers;
 	bool gather;
 	size_t gather_ld;
 	struct worker_scratch scratch;
@@ -125,7 +124,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 			a = buffer;
 			lda = t->gather_ld;
 		}
-		struct ahead ahead = glip__next_left(p, piece, t->chunks, t->block_rows, t->workers);
+		struct ahead ahead = glip__next_left(p, piece, t->chunks, t->block_rows);
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(&t->packed, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda, &ahead);
 		glip__rows_written(p, row, rows, last - first);
@@ -184,7 +183,6 @@ enum glip_status glip__gemm_native(struct ops *ops, const struct product *p)
 	struct product_task task = {
 		.p = p,
 		.block_rows = block,
-		.workers = (size_t)glip__pool_threads(ops->pool),
 		.chunk_panels = glip__ceil_div(panel_count, chunks),
 		/* Rows a multiple of 4 KiB apart share their sets of the first-level cache: a copy is cheaper. */
 		.gather = !glip__is_dense(p) || (p->lda % 1024 == 0 && p->n > nr),

@@ -74,12 +74,10 @@ static inline bool glip__is_dense(const struct product *p)
 /* Left rows [row, row + rows), or those of them that there are, where they are memory without gaps; otherwise none. */
 struct ahead glip__left_ahead(const struct product *p, size_t row, size_t rows);
 
-/* What a worker reads after a piece of block_rows rows and one of `chunks` parts of the columns, where the pieces are
- * dealt out in turns. */
-static inline struct ahead glip__next_left(const struct product *p, size_t piece, size_t chunks, size_t block_rows,
-                                           size_t workers)
+/* What a worker reads after a piece of block_rows rows and one of `chunks` parts of the columns. */
+static inline struct ahead glip__next_left(const struct product *p, size_t piece, size_t chunks, size_t block_rows)
 {
-	size_t block = piece / chunks, next = (piece + workers) / chunks;
+	size_t block = piece / chunks, next = (piece + 1) / chunks;
 	return next == block ? (struct ahead){0} : glip__left_ahead(p, next * block_rows, block_rows);
 }
 
