@@ -17,7 +17,7 @@ struct record {
 	atomic_int done[MAX_ITEMS];
 	atomic_size_t first[THREADS]; /* the item that a worker began with, from 1; 0: none */
 	atomic_size_t pieces;
-	atomic_int wrong; /* pieces that should not be */
+	atomic_int wrong;  /* pieces that should not be */
 	size_t stop_after; /* pieces */
 	bool hold;         /* worker 0 waits for worker 1 to begin, which waits in its first piece for all others */
 	atomic_bool held;
