@@ -31,7 +31,7 @@ static inline void relax(void)
 #endif
 }
 
-/* A worker's share of a job: pieces next one another, so that it works on what its caches have of the job before. */
+/* A worker's share of a job: pieces next to one another, so that it works on what its caches have of the job before. */
 struct share {
 	alignas(CACHE_LINE) atomic_size_t next; /* first piece not handed out */
 	size_t end;

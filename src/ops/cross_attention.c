@@ -82,7 +82,7 @@ static void add_values(const struct cross_task *t, const struct cross_scratch *s
 	t->kernels->transpose(s->shares, width, rows, width, s->transposed, BLOCK_ROWS);
 	for (size_t i = 0; i < width; i += BLOCK_ROWS)
 		glip__multiply(&values, &p, i, glip__min_size(BLOCK_ROWS, width - i), s->transposed + i * BLOCK_ROWS,
-		               BLOCK_ROWS, (struct ahead){0}, s->narrowed);
+		               BLOCK_ROWS, s->narrowed);
 }
 
 _Static_assert((int)BLOCK_ROWS <= NARROW_I16_STRETCH, "a column of a block is one stretch");
@@ -135,7 +135,7 @@ static void multiply(const struct packed *packed, const struct product *product,
 	g.c = c;
 	g.residual = residual;
 	p.g = &g;
-	glip__multiply(packed, &p, 0, rows, a, p.lda, (struct ahead){0}, scratch);
+	glip__multiply(packed, &p, 0, rows, a, p.lda, scratch);
 }
 
 static void attend_block(const struct cross_task *t, const struct cross_scratch *s, size_t piece, size_t row,

@@ -47,10 +47,10 @@ static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 	up.ldc = t->hidden_ld;
 	for (size_t block = begin; block < end; block++) {
 		size_t row = block * t->block_rows, rows = glip__min_size(t->block_rows, (size_t)f->rows - row);
-		struct ahead ahead = rows_ahead(t, block);
+		up.ahead = rows_ahead(t, block);
 		t->kernels->layer_norm(&norm, f->x + row * c, c, NULL, rows, c, normed, t->normed_ld);
-		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, ahead, scratch);
-		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, (struct ahead){0}, scratch);
+		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
+		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
 	}
 }
 

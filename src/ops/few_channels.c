@@ -117,8 +117,7 @@ static void multiply_strip(const struct few_task *t, const struct strip *s, floa
 		struct product p = t->product;
 		g.c = ring + (y - low) % products.lines * s->width * t->row_products;
 		p.g = &g;
-		glip__multiply(&t->packed, &p, 0, lines * s->width, t->f->x + (s->first + y * s->width) * c, c,
-		               (struct ahead){0}, scratch);
+		glip__multiply(&t->packed, &p, 0, lines * s->width, t->f->x + (s->first + y * s->width) * c, c, scratch);
 		for (; next < s->end && (next + 1 < y + lines || y + lines == s->height); next++)
 			add_line(t, s, &products, next);
 	}

@@ -63,7 +63,7 @@ static inline void ask_to_write(const void *p)
 
 void glip__ask_for_places(const struct product *p, size_t row, size_t rows, size_t column, size_t cols)
 {
-	for (size_t i = row; p->far && i < row + rows; i++) {
+	for (size_t i = row; p->cold && i < row + rows; i++) {
 		const float *place = place_of(p, i, column);
 		for (size_t j = 0; place && j < cols; j += CACHE_LINE / sizeof *place)
 			ask_to_write(place + j);
@@ -155,7 +155,7 @@ enum glip_status glip__gemm(struct ops *ops, const struct gemm *g)
 	struct product p;
 	TRY(glip__ops_begin(ops));
 	TRY(glip__product_of(ops, g, &p));
-	p.far = true;
+	p.cold = true;
 	struct arena_mark mark = glip__arena_mark(ops->arena);
 	enum glip_status status = g->sums ? glip__sums_begin(ops, &p) : GLIP_OK;
 	if (status == GLIP_OK)

@@ -1,7 +1,7 @@
 /* Matrix products on narrower numbers: right rows are narrowed and packed, weights once for the model, others for each
  * product; left rows a block at a time into a worker's buffer, or all of them before where several pieces read the same
- * ones. Otherwise as gemm_native.c: every panel is multiplied
- * with the whole block, and the bits of C depend neither on blocks nor on threads. */
+ * ones. Otherwise as gemm_native.c: every panel is multiplied with the whole block, and the bits of C depend neither on
+ * blocks nor on threads. */
 #include <stdalign.h>
 
 #include "ops/narrow.h"
@@ -233,8 +233,9 @@ enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, str
 }
 
 void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                           size_t lda, struct ahead ahead, float *scratch)
+                           size_t lda, float *scratch)
 {
+	struct ahead ahead = p->ahead;
 	struct narrow_task task = task_of(k->kernels, k->narrow, p);
 	size_t nr = (size_t)k->narrow->nr;
 	uint32_t *left = (uint32_t *)(void *)scratch;

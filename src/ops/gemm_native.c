@@ -165,9 +165,10 @@ enum glip_status glip__pack_native(struct ops *ops, const struct product *p, str
 }
 
 void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                           size_t lda, struct ahead ahead)
+                           size_t lda)
 {
 	size_t nr = (size_t)k->kernels->nr;
+	struct ahead ahead = p->ahead;
 	for (size_t column = 0; column < p->n; column += nr)
 		multiply_block(k, p, row, rows, column, glip__min_size(nr, p->n - column), a, lda, &ahead);
 }

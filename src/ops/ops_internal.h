@@ -59,7 +59,8 @@ struct product {
 	const struct gemm *g;
 	size_t m, n, k, taps, tap_width, lda, ldb, ldc;
 	struct row_sums *sums; /* g->sums while they are gathered; NULL: none */
-	bool far;              /* no cache has C: its places are asked for before they are written */
+	bool cold;             /* no cache has C: its places are asked for before they are written */
+	struct ahead ahead;    /* what is read after a product by glip__multiply() */
 };
 
 /* Copies row `row` of the left matrix, all its taps, to out [k]. True where range [2] has received the least and the

@@ -20,9 +20,9 @@ enum glip_status glip__pack_narrow(struct ops *ops, const struct product *p, str
 size_t glip__narrow_row_floats(const struct narrow_kernels *narrow, size_t k);
 
 void glip__multiply_native(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                           size_t lda, struct ahead ahead);
+                           size_t lda);
 void glip__multiply_narrow(const struct packed *k, const struct product *p, size_t row, size_t rows, const float *a,
-                           size_t lda, struct ahead ahead, float *scratch);
+                           size_t lda, float *scratch);
 
 static inline enum glip_status glip__pack(struct ops *ops, const struct product *p, struct packed *out)
 {
@@ -30,14 +30,14 @@ static inline enum glip_status glip__pack(struct ops *ops, const struct product 
 }
 
 /* Rows [row, row + rows) of p's result from left rows at a, whose first is row `row`: p's own left matrix is not read.
- * p may be a copy with another place for C. ahead: what the caller reads next. scratch: rows * row_floats. */
+ * p may be a copy with another place for C. scratch: rows * row_floats. */
 static inline void glip__multiply(const struct packed *k, const struct product *p, size_t row, size_t rows,
-                                  const float *a, size_t lda, struct ahead ahead, float *scratch)
+                                  const float *a, size_t lda, float *scratch)
 {
 	if (k->narrow)
-		glip__multiply_narrow(k, p, row, rows, a, lda, ahead, scratch);
+		glip__multiply_narrow(k, p, row, rows, a, lda, scratch);
 	else
-		glip__multiply_native(k, p, row, rows, a, lda, ahead);
+		glip__multiply_native(k, p, row, rows, a, lda);
 }
 
 #endif

@@ -100,9 +100,9 @@ static void window_blocks(void *context, size_t begin, size_t end, int worker)
 		size_t count = glip__min_size(t->block_windows, (size_t)w->windows - first);
 		size_t row = first * tokens, rows = count * tokens;
 		t->kernels->layer_norm(&norm, w->x, c, w->rows + row, rows, c, normed, t->normed_ld);
-		glip__multiply(&t->packed_qkv, &product, 0, rows, normed, t->normed_ld, (struct ahead){0}, scratch);
+		glip__multiply(&t->packed_qkv, &product, 0, rows, normed, t->normed_ld, scratch);
 		attend_windows(t, first, count, normed, qkv, scratch);
-		glip__multiply(&t->packed_proj, &t->proj, row, rows, normed, t->normed_ld, (struct ahead){0}, scratch);
+		glip__multiply(&t->packed_proj, &t->proj, row, rows, normed, t->normed_ld, scratch);
 	}
 }
 
