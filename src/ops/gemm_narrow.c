@@ -1,7 +1,7 @@
 /* Matrix products on narrower numbers: right rows are narrowed and packed, weights once for the model, others for each
  * product; left rows a block at a time into a worker's buffer, or all of them before where several pieces read the same
- * ones. Otherwise as gemm_native.c: every panel is multiplied
- * with the whole block, and the bits of C depend neither on blocks nor on threads. */
+ * ones. Otherwise as gemm_native.c: every panel is multiplied with the whole block, and the bits of C depend neither on
+ * blocks nor on threads. */
 #include <stdalign.h>
 
 #include "ops/narrow.h"
@@ -10,8 +10,8 @@
 enum {
 	BLOCK_PERCENT = 58, /* of the second-level cache for left rows: with a panel this leaves it some room */
 	BLOCK_ROWS = 144,
-	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
-	NARROW_GRAIN = 16
+	PIECES = 16,      /* wanted at least, so that workers of unequal speed finish together */
+	NARROW_GRAIN = 16 /* left rows that are narrowed at a time, where all are before */
 };
 
 struct narrow_task {
