@@ -55,6 +55,9 @@ static void note(void *context, size_t begin, size_t end, int worker)
 	if (r->hold && worker == 1 && !atomic_exchange(&r->held, true))
 		for (int wait = 0; wait < PATIENCE && atomic_load(&r->pieces) < all - 1; wait++)
 			pause_a_moment();
+	/* Long enough for all workers to have some. */
+	if (r->stop_after > 0)
+		pause_a_moment();
 	atomic_fetch_add(&r->pieces, 1);
 }
 
