@@ -10,8 +10,8 @@
 enum {
 	BLOCK_PERCENT = 58, /* of the second-level cache for left rows: with a panel this leaves it some room */
 	BLOCK_ROWS = 144,
-	PIECES = 16, /* wanted at least, so that workers of unequal speed finish together */
-	NARROW_GRAIN = 16
+	PIECES = 16,      /* wanted at least, so that workers of unequal speed finish together */
+	NARROW_GRAIN = 16 /* left rows that are narrowed at a time, where all are before */
 };
 
 struct narrow_task {
@@ -153,11 +153,11 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 		size_t rows = glip__min_size(t->block_rows, p->m - row);
 		size_t last = glip__min_size(p->n, first + t->chunk_panels * nr);
 		const uint32_t *left = t->left ? t->left + row * t->left_ld : own;
-		if (!t->left)
-			narrow_block(t, row, rows, wide, own);
 		struct ahead ahead = {0};
-		if (!t->left)
+		if (!t->left) {
+			narrow_block(t, row, rows, wide, own);
 			ahead = glip__next_left(p, piece, t->chunks, t->block_rows);
+		}
 		for (size_t column = first; column < last; column += nr)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
 		glip__rows_written(p, row, rows, last - first);

@@ -47,7 +47,7 @@ static inline const void *glip__take_ahead(struct ahead *ahead, size_t steps)
 {
 	const char *at = ahead->at;
 	size_t bytes = steps * CACHE_LINE;
-	if (bytes > ahead->bytes)
+	if (!at || bytes > ahead->bytes)
 		return NULL;
 	ahead->at += bytes;
 	ahead->bytes -= bytes;

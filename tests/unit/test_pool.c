@@ -19,9 +19,12 @@ struct record {
 	atomic_size_t pieces;
 	atomic_int wrong;  /* pieces that should not be */
 	size_t stop_after; /* pieces */
-	bool hold;         /* worker 0 waits for worker 1 to begin, which waits in its first piece for all others */
+	atomic_bool stopped;
+	bool hold; /* worker 0 waits for worker 1 to begin, which waits in its first piece for all others */
 	atomic_bool held;
 };
+
+static _Thread_local bool is_caller;
 
 static struct pool *new_pool(int threads)
 {
@@ -40,7 +43,8 @@ static void note(void *context, size_t begin, size_t end, int worker)
 {
 	struct record *r = context;
 	size_t none = 0;
-	if (begin % r->grain != 0 || begin >= end || end > r->count || end - begin > r->grain)
+	if (begin % r->grain != 0 || begin >= end || end > r->count || end - begin > r->grain ||
+	    (worker == 0) != is_caller || (is_caller && r->stopped))
 		atomic_fetch_add(&r->wrong, 1);
 	atomic_compare_exchange_strong(&r->first[worker], &none, begin + 1);
 	for (size_t i = begin; i < end; i++)
@@ -51,6 +55,9 @@ static void note(void *context, size_t begin, size_t end, int worker)
 	if (r->hold && worker == 1 && !atomic_exchange(&r->held, true))
 		for (int wait = 0; wait < PATIENCE && atomic_load(&r->pieces) < all - 1; wait++)
 			pause_a_moment();
+	/* Long enough for all workers to have some. */
+	if (r->stop_after > 0)
+		pause_a_moment();
 	atomic_fetch_add(&r->pieces, 1);
 }
 
@@ -91,8 +98,11 @@ static void test_shares(void **state)
 
 static bool is_enough(void *user)
 {
-	const struct record *r = user;
-	return atomic_load(&r->pieces) >= r->stop_after;
+	struct record *r = user;
+	if (!is_caller)
+		atomic_fetch_add(&r->wrong, 1);
+	r->stopped = atomic_load(&r->pieces) >= r->stop_after;
+	return r->stopped;
 }
 
 static void test_given_up(void **state)
@@ -103,6 +113,7 @@ static void test_given_up(void **state)
 		struct record r = {.count = MAX_ITEMS, .grain = 1, .stop_after = 5};
 		glip__pool_set_stop(pool, is_enough, &r);
 		glip__pool_run(pool, note, &r, r.count, r.grain);
+		assert_int_equal(r.wrong, 0);
 		assert_true(r.pieces >= 5);
 		if (threads == 1)
 			assert_int_equal(r.pieces, 5);
@@ -123,5 +134,6 @@ int main(void)
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_given_up),
 	};
+	is_caller = true;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
