@@ -149,7 +149,7 @@ static bool measure_shapes(struct bench_report *r, struct ops *ops, enum glip_co
 		const char *part, *title;
 	} tables[BENCH_COMPUTES] = {
 		[GLIP_COMPUTE_F32] = {"products", "float32 products, weights packed before (GFLOP/s)"},
-		[GLIP_COMPUTE_BF16] = {"products_bf16", "bf16 products, weights packed before (GFLOP/s)"},
+		[GLIP_COMPUTE_BF16] = {"products_bf16", "bf16 products (VDPBF16PS), weights packed before (GFLOP/s)"},
 		[GLIP_COMPUTE_I8] = {"products_i8", "int8 products, weights packed before (GOP/s)"},
 		[GLIP_COMPUTE_I16] = {"products_i16", "int16 products, weights packed before (GOP/s)"},
 	};

@@ -74,7 +74,8 @@ static void give_up(struct pool *pool)
 static void work_on(struct pool *pool, struct share *share, int worker)
 {
 	struct job *job = &pool->job;
-	for (;;) {
+	/* Looked at first: what is at its end stays in all caches. */
+	while (atomic_load_explicit(&share->next, memory_order_relaxed) < share->end) {
 		size_t piece = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
 		if (piece >= share->end)
 			return;

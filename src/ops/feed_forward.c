@@ -22,16 +22,6 @@ struct feed_task {
 	struct worker_scratch scratch;
 };
 
-/* The rows of the block after this one. */
-static struct ahead rows_ahead(const struct feed_task *t, size_t block)
-{
-	size_t c = (size_t)t->f->channels, row = (block + 1) * t->block_rows, all = (size_t)t->f->rows;
-	if (row >= all)
-		return (struct ahead){0};
-	return (struct ahead){(const char *)(t->f->x + row * c),
-	                      glip__min_size(t->block_rows, all - row) * c * sizeof(float)};
-}
-
 static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 {
 	const struct feed_task *t = context;
@@ -47,7 +37,7 @@ static void feed_blocks(void *context, size_t begin, size_t end, int worker)
 	up.ldc = t->hidden_ld;
 	for (size_t block = begin; block < end; block++) {
 		size_t row = block * t->block_rows, rows = glip__min_size(t->block_rows, (size_t)f->rows - row);
-		up.ahead = rows_ahead(t, block);
+		up.ahead = glip__left_ahead(&t->up, row + rows, t->block_rows);
 		t->kernels->layer_norm(&norm, f->x + row * c, c, NULL, rows, c, normed, t->normed_ld);
 		glip__multiply(&t->packed_up, &up, 0, rows, normed, t->normed_ld, scratch);
 		glip__multiply(&t->packed_down, &t->down, row, rows, hidden, t->hidden_ld, scratch);
@@ -60,7 +50,7 @@ static struct gemm up_product(const struct feed_forward *f)
 		.m = f->rows,
 		.n = f->hidden,
 		.k = f->channels,
-		.a = {.ld = f->channels},
+		.a = {.data = f->x, .ld = f->channels}, /* before its norm */
 		.b = f->up,
 		.bias = f->up_bias,
 		.act = ACT_GELU,

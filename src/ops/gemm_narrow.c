@@ -105,12 +105,12 @@ static void multiply_block(const struct narrow_task *t, size_t row, size_t rows,
 	const struct narrow_kernels *narrow = t->narrow;
 	const struct gemm *g = t->p->g;
 	alignas(64) float tile[KERNEL_MAX_MR * KERNEL_MAX_NR];
-	bool finish = glip__needs_finish(g), direct = !finish && glip__sums_fit_in_c(g);
+	bool finish = glip__needs_finish(g);
 	const float *bias = g->bias ? g->bias + column : NULL;
 	for (size_t i = 0; i < rows; i += (size_t)narrow->mr) {
 		size_t count = glip__min_size((size_t)narrow->mr, rows - i);
-		float *c = direct ? g->c + (row + i) * t->p->ldc + column : tile;
-		size_t ldc = direct ? t->p->ldc : (size_t)narrow->nr;
+		float *c = finish ? tile : g->c + (row + i) * t->p->ldc + column;
+		size_t ldc = finish ? (size_t)narrow->nr : t->p->ldc;
 		glip__ask_for_places(t->p, row + i, count, column, cols);
 		narrow->tile(t->groups, left + i * t->left_ld, t->left_ld, t->panels + column * t->row, bias, c, ldc,
 		             (int)count, (int)cols, glip__take_ahead(ahead, t->groups));

@@ -16,7 +16,7 @@ struct way {
 };
 
 static const struct way ways[] = {
-	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, PRECISION_ANY}, {GLIP_GEMM_NATIVE, GLIP_COMPUTE_BF16, PRECISION_ANY},
+	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_F32, PRECISION_ANY}, {GLIP_GEMM_NATIVE, GLIP_COMPUTE_I16, PRECISION_ANY},
 	{GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, PRECISION_ANY},  {GLIP_GEMM_NATIVE, GLIP_COMPUTE_I8, PRECISION_FLOAT},
 	{GLIP_GEMM_BLAS, GLIP_COMPUTE_F32, PRECISION_ANY},
 };
@@ -27,6 +27,13 @@ struct fused {
 	enum glip_status (*at_once)(struct ops *ops, const void *operands, float *x);
 	void (*by_operators)(struct ops *ops, const void *operands, float *x);
 };
+
+/* The narrow kernels that go with these. */
+static const struct narrow_kernels *narrow_beside(const struct kernels *k, enum glip_compute compute)
+{
+	uint32_t more = k->flag == GLIP_CPU_AVX512 ? GLIP_CPU_AVX512_VNNI : 0;
+	return glip__narrow_kernels(compute, k->flag | (more & glip__cpu_flags()));
+}
 
 static void compare(const struct fused *fused, const struct kernels *k, const struct way *way, const void *operands,
                     const float *x, size_t count)
@@ -39,7 +46,7 @@ static void compare(const struct fused *fused, const struct kernels *k, const st
 		                  .arena = &arena,
 		                  .gemm = way->gemm,
 		                  .cache = cache_sizes[threads % 3],
-		                  .narrow = glip__narrow_kernels(way->compute, k->flag)};
+		                  .narrow = narrow_beside(k, way->compute)};
 		float *expected = guarded_copy(x, count), *got = guarded_copy(x, count);
 		fused->by_operators(&ops, operands, expected);
 		double work = ops.multiply_adds;
