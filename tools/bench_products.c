@@ -1,7 +1,6 @@
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/cpu.h"
 #include "bench.h"

@@ -422,11 +422,11 @@ static enum image_outcome do_image(struct run *r, size_t index)
 static int do_images(struct run *r, bool *complete)
 {
 	struct progress bar;
-	size_t failed = 0, skipped = 0, todo = 0, done = 0;
+	size_t failed = 0, skipped = 0, images = 0, done = 0;
 	bool stopped = false;
 	for (size_t i = r->shard; i < r->inputs.count; i += r->shards)
-		todo++;
-	progress_start(&bar, "images", todo, todo > 1 && !r->settings.quiet);
+		images++;
+	progress_start(&bar, "images", images, images > 1 && !r->settings.quiet);
 	for (size_t i = r->shard; i < r->inputs.count && !stopped; i += r->shards) {
 		if (output_take_done(&r->output, r->inputs.paths[i])) {
 			skipped++;
@@ -439,11 +439,11 @@ static int do_images(struct run *r, bool *complete)
 	}
 	progress_end(&bar);
 	if (skipped != 0 && !r->settings.quiet)
-		say("%zu of %zu images were done before", skipped, todo);
-	if (failed != 0 && todo > 1)
-		say("%zu of %zu images failed", failed, todo);
+		say("%zu of %zu images were done before", skipped, images);
+	if (failed != 0 && images > 1)
+		say("%zu of %zu images failed", failed, images);
 	if (stopped)
-		say("stopped after %zu of %zu images", done - 1, todo);
+		say("stopped after %zu of %zu images", done - 1, images);
 	*complete = !stopped;
 	return failed != 0 || stopped ? EXIT_SOME_FAILED : EXIT_GOOD;
 }
