@@ -57,7 +57,7 @@ endif
 LINK := $(CC) $(OPT) -pthread
 
 # ---- Sources: every file below src/; kernels only for the architecture they are for --------------------------------
-ISA_X86 := %_avx2.c %_avxvnni.c %_avx512.c
+ISA_X86 := %_avx2.c %_avxvnni.c %_avx512.c %_amx.c
 ISA_ARM := %_neon.c %_dotprod.c
 LIB_SRC := $(sort $(wildcard src/*/*.c))
 ifneq ($(ARCH),x86_64)
@@ -114,7 +114,7 @@ KERNELS := $(KERNELS_$(FLAVOR))
 $(OBJ)/src/ops/kernels_avx2.o: ISA := -mavx2 -mfma $(KERNELS)
 $(OBJ)/src/ops/narrow_%_avx2.o $(OBJ)/src/ops/narrow_%_avxvnni.o: ISA := -mavx2 -mfma $(UNROLLED_$(FLAVOR)) $(KERNELS)
 $(OBJ)/tests/kernels/emulated_%_avx2.o: ISA := -mavx2 -mfma $(KERNELS)
-$(OBJ)/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512 \
+$(OBJ)/%_avx512.o $(OBJ)/%_amx.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512 \
 	$(UNROLLED_$(FLAVOR)) $(KERNELS)
 $(OBJ)/tests/%.o: INC := -Itests -Itools
 $(OBJ)/bench/%.o: INC := -Itests

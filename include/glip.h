@@ -200,8 +200,8 @@ struct glip_session_options {
 	glip_progress_fn progress; /* NULL: none */
 	void *progress_user;
 	/* Own kernels only, and only where narrower numbers are faster on the machine; elsewhere float32 is used. I8 and
-	 * I16: AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: as I16, or AVX512_BF16 where
-	 * that is allowed without AVX512_VNNI. */
+	 * I16: AMX_INT8, AVX512_VNNI, AVX_VNNI, or AVX2 without AVX512; I8 also NEON_DOTPROD. BF16: as I16, or AVX512_BF16
+	 * where that is allowed without integers. */
 	enum glip_compute compute;
 };
 
@@ -213,10 +213,14 @@ enum glip_cpu_flags {
 	GLIP_CPU_AVX512_BF16 = 1u << 4, /* beside AVX512: products of bfloat16 */
 	GLIP_CPU_AVX512_VNNI = 1u << 5, /* beside AVX512: products of 8-bit and 16-bit integers */
 	GLIP_CPU_AVX_VNNI = 1u << 6,    /* beside AVX2: the same */
-	GLIP_CPU_NEON_DOTPROD = 1u << 7 /* beside NEON: products of 8-bit integers */
+	GLIP_CPU_NEON_DOTPROD = 1u << 7, /* beside NEON: products of 8-bit integers */
+	GLIP_CPU_AMX_INT8 = 1u << 8      /* beside AVX512: the same as AVX512_VNNI, a tile at a time */
 };
 
-/* The instruction sets of this machine that the library has kernels for. */
+/* The instruction sets of this machine that the library has kernels for. Where it has AMX_INT8 a Linux process needs
+ * the right to its registers: this function, and what makes a session, ask for it. Signal stacks (sigaltstack) have to
+ * have room for them from then on, as sysconf(_SC_SIGSTKSZ) says; the right, and so the flag, is refused where a thread
+ * has a smaller one. */
 GLIP_API uint32_t glip_cpu_detect(void);
 
 GLIP_API void glip_session_options_init(struct glip_session_options *options);

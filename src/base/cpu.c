@@ -1,3 +1,6 @@
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE /* syscall */
+#endif
 #include "base/cpu.h"
 
 #include <stdbool.h>
@@ -7,6 +10,9 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -19,6 +25,25 @@ static bool has_avx_vnni(void)
 {
 	unsigned a, b, c, d;
 	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4) != 0;
+}
+
+/* Tiles of 16 rows of 64 bytes, with the process' right to use them. */
+static bool has_amx_int8(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+	const unsigned tile = 1u << 24, int8 = 1u << 25, palette = 1;
+	const long request = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM, the component it is about */
+	unsigned a, b, c, d;
+	if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (tile | int8)) != (tile | int8))
+		return false;
+	if (!__get_cpuid_count(0x1d, palette, &a, &b, &c, &d) || b != (8u << 16 | 64) || (c & 0xffff) != 16)
+		return false;
+	/* Where the system does not know the registers the request fails, so that it need not be asked about them. It is
+	 * for all threads of the process, and asking again changes nothing. */
+	return syscall(SYS_arch_prctl, request, tile_data) == 0;
+#else
+	return false;
+#endif
 }
 #elif defined(__aarch64__)
 static bool has_dotprod(void)
@@ -49,6 +74,8 @@ uint32_t glip__cpu_flags(void)
 		flags |= GLIP_CPU_AVX512_BF16;
 	if ((flags & GLIP_CPU_AVX512) != 0 && __builtin_cpu_supports("avx512vnni"))
 		flags |= GLIP_CPU_AVX512_VNNI;
+	if ((flags & GLIP_CPU_AVX512) != 0 && has_amx_int8())
+		flags |= GLIP_CPU_AMX_INT8;
 	if ((flags & GLIP_CPU_AVX2) != 0 && has_avx_vnni())
 		flags |= GLIP_CPU_AVX_VNNI;
 #elif defined(__aarch64__)

@@ -87,9 +87,10 @@ static enum glip_status by_blocks(struct ops *ops, const struct feed_forward *f)
 	size_t block = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / t.hidden_ld);
 	block = glip__min_size(block > MIN_ROWS ? block : MIN_ROWS, glip__ceil_div(rows, PIECES));
 	t.block_rows = block < mr ? mr : block / mr * mr;
-	size_t scratch =
-		t.packed_up.row_floats > t.packed_down.row_floats ? t.packed_up.row_floats : t.packed_down.row_floats;
-	TRY(glip__worker_scratch(ops, t.block_rows * (t.normed_ld + t.hidden_ld + scratch), &t.scratch));
+	size_t up_scratch = glip__packed_scratch(&t.packed_up, t.block_rows);
+	size_t scratch = glip__packed_scratch(&t.packed_down, t.block_rows);
+	scratch = up_scratch > scratch ? up_scratch : scratch;
+	TRY(glip__worker_scratch(ops, t.block_rows * (t.normed_ld + t.hidden_ld) + scratch, &t.scratch));
 	glip__pool_run(ops->pool, feed_blocks, &t, glip__ceil_div(rows, t.block_rows), 1);
 	return GLIP_OK;
 }

@@ -158,7 +158,7 @@ static enum glip_status prepare(struct ops *ops, struct few_task *t, const struc
 		most = block_lines(width) * width > most ? block_lines(width) * width : most;
 	}
 	t->ring = glip__round_up(t->ring, 16);
-	return glip__worker_scratch(ops, t->ring + most * t->packed.row_floats, &t->scratch);
+	return glip__worker_scratch(ops, t->ring + glip__packed_scratch(&t->packed, most), &t->scratch);
 }
 
 static enum glip_status run(struct ops *ops, const struct few_channels *f, size_t rows)

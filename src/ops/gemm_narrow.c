@@ -135,6 +135,18 @@ static void narrow_block(const struct narrow_task *t, size_t row, size_t rows, f
 	}
 }
 
+static void begin_tiles(const struct narrow_kernels *narrow)
+{
+	if (narrow->begin)
+		narrow->begin();
+}
+
+static void end_tiles(const struct narrow_kernels *narrow)
+{
+	if (narrow->end)
+		narrow->end();
+}
+
 static void narrow_all(void *context, size_t begin, size_t end, int worker)
 {
 	const struct narrow_task *t = context;
@@ -148,6 +160,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 	size_t nr = (size_t)t->narrow->nr;
 	float *wide = glip__worker_floats(&t->scratch, worker);
 	uint32_t *own = (uint32_t *)(void *)(wide + glip__round_up(p->k, 16));
+	begin_tiles(t->narrow);
 	for (size_t piece = begin; piece < end; piece++) {
 		size_t row = piece / t->chunks * t->block_rows, first = piece % t->chunks * t->chunk_panels * nr;
 		size_t rows = glip__min_size(t->block_rows, p->m - row);
@@ -162,6 +175,7 @@ static void multiply_pieces(void *context, size_t begin, size_t end, int worker)
 			multiply_block(t, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
 		glip__rows_written(p, row, rows, last - first);
 	}
+	end_tiles(t->narrow);
 }
 
 /* Makes the panels; those of a weight are kept, or were there already. */
@@ -241,8 +255,10 @@ void glip__multiply_narrow(const struct packed *k, const struct product *p, size
 	uint32_t *left = (uint32_t *)(void *)scratch;
 	task.panels = k->panels;
 	narrow_left(k->narrow, a, lda, rows, p->k, NULL, left, task.left_ld);
+	begin_tiles(k->narrow);
 	for (size_t column = 0; column < p->n; column += nr)
 		multiply_block(&task, row, rows, column, glip__min_size(nr, p->n - column), left, &ahead);
+	end_tiles(k->narrow);
 }
 
 enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
@@ -257,7 +273,8 @@ enum glip_status glip__gemm_narrow(struct ops *ops, const struct product *p)
 	size_t chunks = blocks >= PIECES ? 1 : glip__min_size(panel_count, glip__ceil_div(PIECES, blocks));
 	task.chunk_panels = glip__ceil_div(panel_count, chunks);
 	task.chunks = glip__ceil_div(panel_count, task.chunk_panels);
-	if (task.chunks > 1 && !(task.left = glip__ops_alloc(ops, p->m, task.left_ld * sizeof *task.left)))
+	const size_t left_rows = glip__round_up(p->m, (size_t)narrow->row_unit);
+	if (task.chunks > 1 && !(task.left = glip__ops_alloc(ops, left_rows, task.left_ld * sizeof *task.left)))
 		return GLIP_ERR_NOMEM;
 	size_t own = task.left ? 0 : task.block_rows * task.left_ld;
 	TRY(glip__worker_scratch(ops, own + glip__round_up(p->k, 16), &task.scratch));

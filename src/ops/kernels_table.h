@@ -8,7 +8,7 @@
 #include "ops/ops.h"
 
 enum {
-	KERNEL_MAX_MR = 16,       /* rows of a product tile, at most */
+	KERNEL_MAX_MR = 32,       /* rows of a product tile, at most */
 	KERNEL_MAX_NR = 64,       /* columns of a product tile, at most */
 	KERNEL_MAX_DOT_ROWS = 48, /* left rows of dot_rows, at most */
 	/* Steps of k in one run of a sum. A sum made of such runs has a smaller rounding error than one long run. */

@@ -13,6 +13,20 @@ INLINE void store_part(float *p, vec x, size_t n)
 		v_store_n(p, x, n);
 }
 
+/* AVX-512 masks for nothing, so it needs no case for full vectors. */
+INLINE vec load_lanes(const float *p, size_t n)
+{
+	return V == 16 ? v_load_n(p, n) : load_part(p, n);
+}
+
+INLINE void store_lanes(float *p, vec x, size_t n)
+{
+	if (V == 16)
+		v_store_n(p, x, n);
+	else
+		store_part(p, x, n);
+}
+
 /* Vectors whose functions are computed together: a step of one alone would wait for the step before. */
 enum { TOGETHER = 4 };
 

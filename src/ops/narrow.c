@@ -8,6 +8,8 @@ static const struct {
 	const struct narrow_kernels *kernels; /* NULL: of no precision, the rest of the list is slower than float32 */
 } choices[] = {
 #if defined(__x86_64__)
+	{GLIP_CPU_AMX_INT8, &glip__narrow_i8_amx},
+	{GLIP_CPU_AMX_INT8, &glip__narrow_i16_amx},
 	{GLIP_CPU_AVX512_BF16, &glip__narrow_bf16_avx512},
 	{GLIP_CPU_AVX512_VNNI, &glip__narrow_i8_avx512},
 	{GLIP_CPU_AVX512_VNNI, &glip__narrow_i16_avx512},

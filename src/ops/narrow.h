@@ -4,7 +4,8 @@
  * is a stretch of a row, left or right, into a head and its groups; a row longer than that is several stretches, one
  * after the other, each with its own head:
  *
- *   stretch [NARROW_HEAD + words of groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the groups
+ *   stretch [words of the head + words of groups] of 32 bits: head[0] a float, the factor; head[1] an int32; then the
+ *   groups, of which a kernel reads a multiple of its unit
  *
  *   bfloat16   rounded to nearest even; the head is unused
  *   16 bits    x = factor * q with the largest q that keep the L2 norm of the stretch within NARROW_I16_NORM: no
@@ -12,6 +13,9 @@
  *   8 bits     left: x = factor * (q - head[1]), q in a range of 256 numbers, so that the stretch's range with 0 in it
  *              is covered and 0 is exact: bytes are left_low..left_low + 255, and in 16 bits head[1] is 0; right:
  *              x = factor * q, q -127..127, bytes, head[1] the sum of q
+ *
+ * Where bytes alone are multiplied, 16-bit values come apart, in units of 32 groups (64 values): their high bytes,
+ * signed, in 16 words, then their low ones, unsigned; q = 256 * high + low.
  *
  * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
@@ -25,7 +29,7 @@
 #include "glip.h"
 
 enum {
-	NARROW_HEAD = 2,
+	NARROW_HEAD = 2,          /* words of a head; left ones may have more */
 	NARROW_MAX_K = 65536,     /* longest row: the sums of 8-bit products fit an int32 */
 	NARROW_I16_STRETCH = 256, /* shorter is more exact: the norm is shared by fewer values */
 	NARROW_I16_MOST = 32767,
@@ -39,21 +43,29 @@ struct narrow_kernels {
 	int group;      /* values in a group */
 	int left_words; /* of a group in a left row: 1, or 2 where its 8-bit values are widened */
 	int left_low;   /* of 8-bit values in one word: the least that a left one is stored as, 0 or -128 */
-	int stretch;    /* values of a row that share a head */
-	/* `rows` stretches of k floats, ldx apart, each to its head and ceil(k / group) groups at out + i * ld; values past
-	 * k are zeros. range [rows, 2]: the least and the greatest of each, zero among them; NULL: not known. */
+	int left_head;  /* words of a left head, the first two in use: more, where groups should begin a cache line */
+	int unit;       /* groups that are read at once */
+	int row_unit;   /* left rows that are read at once: there have to be so many, whatever they hold */
+	bool planes;    /* 16-bit values come apart */
+	int stretch;    /* values of a row that share a head; a multiple of all units */
+	/* `rows` stretches of k floats, ldx apart, each to its head and ceil(k / group) groups, up to a whole unit, at
+	 * out + i * ld; values past k are zeros. range [rows, 2]: the least and the greatest of each, zero among them;
+	 * NULL: not known. */
 	void (*left_rows)(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld);
 	/* One stretch, as a right one. */
 	void (*right_row)(const float *x, size_t k, uint32_t *row);
-	/* The panel [NARROW_HEAD + ceil(k / group), nr] of the columns of x [k, cols], one stretch each, zeros in those
+	/* The panel [words of a stretch of k, nr] of the columns of x [k, cols], one stretch each, zeros in those
 	 * past cols. All 16-bit kernels have it; NULL: columns are not narrowed. */
 	void (*right_columns)(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
-	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together; bias NULL: none. An element has the same
-	 * bits in whatever tile it is computed. ahead: memory that is wanted soon, of which each group asks for a line;
+	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together, without what the last unit is filled up
+	 * with; bias NULL: none. An element has the same bits in whatever tile it is computed. ahead: memory that is wanted soon, of which each group asks for a line;
 	 * NULL: none. */
 	void (*tile)(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
 	             size_t ldc, int rows, int cols, const void *ahead);
+	/* Before a thread multiplies tiles, and after it did; NULL: nothing is needed. */
+	void (*begin)(void);
+	void (*end)(void);
 };
 
 /* The fastest kernels of a precision, or of a better one, for a mask of enum glip_cpu_flags; NULL where float32 is as
@@ -66,6 +78,8 @@ extern const struct narrow_kernels glip__narrow_i16_ref;
 extern const struct narrow_kernels glip__narrow_bf16_avx512;
 extern const struct narrow_kernels glip__narrow_i8_avx512;
 extern const struct narrow_kernels glip__narrow_i16_avx512;
+extern const struct narrow_kernels glip__narrow_i8_amx;
+extern const struct narrow_kernels glip__narrow_i16_amx;
 extern const struct narrow_kernels glip__narrow_i8_avxvnni;
 extern const struct narrow_kernels glip__narrow_i16_avxvnni;
 extern const struct narrow_kernels glip__narrow_i8_avx2;
@@ -75,9 +89,9 @@ extern const struct narrow_kernels glip__narrow_i8_dotprod;
 /* Words of a row of k values, left or right, heads included. */
 static inline size_t glip__narrow_words(const struct narrow_kernels *narrow, bool left, size_t k)
 {
-	size_t stretch = (size_t)narrow->stretch, group = (size_t)narrow->group;
-	size_t words = left ? (size_t)narrow->left_words : 1;
-	return (k + stretch - 1) / stretch * NARROW_HEAD + (k + group - 1) / group * words;
+	size_t stretch = (size_t)narrow->stretch, unit = (size_t)narrow->unit, values = unit * (size_t)narrow->group;
+	size_t words = left ? (size_t)narrow->left_words : 1, head = left ? (size_t)narrow->left_head : NARROW_HEAD;
+	return (k + stretch - 1) / stretch * head + (k + values - 1) / values * unit * words;
 }
 
 /* Whether right values are kept in a byte each. */

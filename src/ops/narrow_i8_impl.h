@@ -1,6 +1,7 @@
 /* 8-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR and LEFT_WORDS (ops/narrow_impl.h).
  * Where LEFT_WORDS is 1: with LEFT_LOW, the least left byte; where it is 2: after right_values() and store_left(),
- * which stores the first n of BLOCK vectors of whole numbers, held from -zero to 255 - zero, as whole groups. */
+ * which stores the first n of BLOCK vectors of whole numbers, held from -zero to 255 - zero, as whole groups. With
+ * MATRIX_UNIT tiles are that one's (ops/narrow_amx_impl.h). */
 enum { GROUP = 4, STRETCH_GROUPS = NARROW_MAX_K / GROUP };
 
 /* sum (q - zero) r = sum q r - zero * sum r */
@@ -11,7 +12,11 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 	return scaled(s, left, right);
 }
 
+#ifdef MATRIX_UNIT
+#include "ops/narrow_amx_impl.h"
+#else
 #include "ops/narrow_impl.h"
+#endif
 
 #if LEFT_WORDS == 1
 /* Whole numbers, held from -zero to 255 - zero, as the bytes from LEFT_LOW on. */
@@ -21,9 +26,9 @@ INLINE void store_left(uint32_t *words, ivec q[BLOCK], size_t n, ivec zero)
 	for (int i = 0; i < BLOCK; i++)
 		q[i] = i_add(q[i], i_add(zero, i_set1((uint32_t)LEFT_LOW)));
 #if LEFT_LOW == 0
-	i_store_u8(words, q, n);
+	i_store_u8(words, q, STORED(n));
 #else
-	i_store8(words, q, n);
+	i_store8(words, q, STORED(n));
 #endif
 }
 #else
@@ -82,7 +87,7 @@ INLINE void round_row(const float *x, size_t k, struct scaling s, uint32_t *row)
 {
 	vec scale = v_set1(s.inverse);
 	ivec zeros = i_set1(s.zero);
-	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + NARROW_HEAD + p / GROUP * LEFT_WORDS));
+	BY_BLOCKS(k, left_block(x + p, n, scale, zeros, row + LEFT_HEAD + p / GROUP * LEFT_WORDS));
 }
 
 static void left_rows(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld)
@@ -100,7 +105,7 @@ INLINE void right_block(const float *x, size_t n, vec scale, ivec *sum, uint32_t
 		q[i] = i_min(i_max(whole, i_set1((uint32_t)-127)), i_set1(127));
 		*sum = i_add(*sum, q[i]);
 	}
-	i_store8(words, q, n);
+	i_store8(words, q, STORED(n));
 }
 
 static void right_row(const float *x, size_t k, uint32_t *row)
@@ -118,4 +123,4 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 
 #define NARROW_ENTRIES \
 	.compute = GLIP_COMPUTE_I8, .mr = MR, .nr = NR, .group = GROUP, .left_words = LEFT_WORDS, .left_low = LEFT_LOW, \
-	.stretch = NARROW_MAX_K, .left_rows = left_rows, .right_row = right_row, .tile = tile
+	.left_head = LEFT_HEAD, .unit = UNIT, .row_unit = ROW_UNIT, .stretch = NARROW_MAX_K, .left_rows = left_rows, .right_row = right_row, .tile = tile

@@ -63,20 +63,6 @@ INLINE vec total(sums s, const uint32_t *left, const uint32_t *right, const floa
 	return before ? v_add(x, v_load(before)) : x;
 }
 
-/* AVX-512 masks for nothing, so it needs no case for full vectors. */
-INLINE vec load_lanes(const float *p, size_t n)
-{
-	return V == 16 ? v_load_n(p, n) : load_part(p, n);
-}
-
-INLINE void store_lanes(float *p, vec x, size_t n)
-{
-	if (V == 16)
-		v_store_n(p, x, n);
-	else
-		store_part(p, x, n);
-}
-
 /* `rows` rows and `vecs` vectors, of which the last has `last` lanes; rows and vecs are constants. */
 INLINE void tile_of(int rows, int vecs, size_t last, size_t groups, const uint32_t *a, size_t lda,
                     const uint32_t *panel, const float *bias, float *c, size_t ldc, struct wanted wanted)

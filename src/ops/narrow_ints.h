@@ -1,4 +1,5 @@
-/* What products of integers share, whatever multiplies them; included after a vec_<instruction set>.h. */
+/* What products of integers share, whatever multiplies them; included after a vec_<instruction set>.h and, where they
+ * are others than these, LEFT_HEAD and UNIT (struct narrow_kernels). */
 #ifndef GLIP_OPS_NARROW_INTS_H
 #define GLIP_OPS_NARROW_INTS_H
 
@@ -9,6 +10,13 @@
 /* Vectors and columns of a panel's row; vectors that are narrowed together. */
 enum { NV = 2, NR = NV * V, BLOCK = 4 };
 typedef ivec sums;
+#ifndef UNIT
+#define LEFT_HEAD NARROW_HEAD
+#define UNIT 1
+#define ROW_UNIT 1
+#endif
+/* Of n values of a block, those that are stored. */
+#define STORED(n) (UNIT > 1 ? (size_t)BLOCK * V : (n))
 
 INLINE sums zero_sums(void)
 {

@@ -3,6 +3,7 @@
 #ifndef GLIP_OPS_PACKED_H
 #define GLIP_OPS_PACKED_H
 
+#include "ops/narrow.h"
 #include "ops/ops_internal.h"
 
 struct packed {
@@ -29,8 +30,14 @@ static inline enum glip_status glip__pack(struct ops *ops, const struct product 
 	return glip__narrow_of(ops, p) ? glip__pack_narrow(ops, p, out) : glip__pack_native(ops, p, out);
 }
 
+/* Floats of scratch that `rows` left rows take. */
+static inline size_t glip__packed_scratch(const struct packed *k, size_t rows)
+{
+	return (k->narrow ? glip__round_up(rows, (size_t)k->narrow->row_unit) : rows) * k->row_floats;
+}
+
 /* Rows [row, row + rows) of p's result from left rows at a, whose first is row `row`: p's own left matrix is not read.
- * p may be a copy with another place for C. scratch: rows * row_floats. */
+ * p may be a copy with another place for C. scratch: glip__packed_scratch(). */
 static inline void glip__multiply(const struct packed *k, const struct product *p, size_t row, size_t rows,
                                   const float *a, size_t lda, float *scratch)
 {

@@ -123,9 +123,9 @@ static enum glip_status by_blocks(struct ops *ops, const struct window_attention
 	size_t most = glip__min_size(BLOCK_ROWS, glip__cache_floats(ops, BLOCK_PERCENT) / t.qkv_ld) / tokens;
 	t.block_windows = glip__min_size(most ? most : 1, (size_t)w->windows / MIN_WINDOWS);
 	t.block_rows = t.block_windows * tokens;
-	size_t scratch =
-		t.packed_qkv.row_floats > t.packed_proj.row_floats ? t.packed_qkv.row_floats : t.packed_proj.row_floats;
-	scratch *= t.block_rows;
+	size_t qkv_scratch = glip__packed_scratch(&t.packed_qkv, t.block_rows);
+	size_t scratch = glip__packed_scratch(&t.packed_proj, t.block_rows);
+	scratch = qkv_scratch > scratch ? qkv_scratch : scratch;
 	scratch = t.attend.floats > scratch ? t.attend.floats : scratch;
 	TRY(glip__worker_scratch(ops, t.block_rows * (t.normed_ld + t.qkv_ld) + scratch, &t.scratch));
 	glip__pool_run(ops->pool, window_blocks, &t, glip__ceil_div((size_t)w->windows, t.block_windows), 1);

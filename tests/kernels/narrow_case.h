@@ -14,7 +14,7 @@ extern const struct narrow_kernels emulated_i8_avxvnni, emulated_i16_avxvnni;
 
 /* Masks whose best kernels differ. */
 static const uint32_t masks[] = {
-	GLIP_CPU_AVX512_BF16, GLIP_CPU_AVX512_VNNI, GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2, GLIP_CPU_NEON_DOTPROD,
+	GLIP_CPU_AMX_INT8, GLIP_CPU_AVX512_BF16, GLIP_CPU_AVX512_VNNI, GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2, GLIP_CPU_NEON_DOTPROD,
 };
 enum { MASKS = sizeof masks / sizeof *masks };
 
@@ -46,19 +46,65 @@ static inline const struct narrow_kernels *reference_of(const struct narrow_kern
 	return NULL;
 }
 
-/* Value p of a stretch: its place, as ops/narrow.h describes it. */
+/* Words that a stretch of k values may take, whatever the kernels. */
+#define MOST_WORDS(k) (16 + (k) + 64)
+
+/* Value p of a stretch: its place, as ops/narrow.h describes it; where values come apart, that of its high byte. */
 struct value_place {
 	size_t word;
 	unsigned shift, bits;
 };
+enum { TO_LOW_BYTE = 16 }; /* words on */
 
 static inline struct value_place place_of(const struct narrow_kernels *narrow, bool is_left, size_t p)
 {
 	const size_t group = (size_t)narrow->group, in = p % group;
 	const unsigned bits = (unsigned)(32 / group);
+	const size_t head = is_left ? (size_t)narrow->left_head : NARROW_HEAD;
+	if (narrow->planes)
+		return (struct value_place){head + p / 64 * 32 + p % 64 / 4, (unsigned)(p % 4) * 8, 16};
 	if (is_left && narrow->left_words == 2)
-		return (struct value_place){NARROW_HEAD + p / 4 * 2 + in % 2, (unsigned)(in / 2) * 16, 16};
-	return (struct value_place){NARROW_HEAD + p / group, (unsigned)in * bits, bits};
+		return (struct value_place){head + p / 4 * 2 + in % 2, (unsigned)(in / 2) * 16, 16};
+	return (struct value_place){head + p / group, (unsigned)in * bits, bits};
+}
+
+/* Its bits, 8 or 16. */
+static inline uint32_t value_bits(const struct narrow_kernels *narrow, bool is_left, const uint32_t *row, size_t p)
+{
+	const struct value_place at = place_of(narrow, is_left, p);
+	const uint32_t value = row[at.word] >> at.shift;
+	if (narrow->planes)
+		return (value & 0xff) << 8 | (row[at.word + TO_LOW_BYTE] >> at.shift & 0xff);
+	return value & (at.bits == 16 ? 0xffff : 0xff);
+}
+
+static inline void put_bits(uint32_t *word, unsigned shift, uint32_t mask, uint32_t value)
+{
+	*word = (*word & ~(mask << shift)) | (value & mask) << shift;
+}
+
+/* Stores it, of a whole number. */
+static inline void put_value(const struct narrow_kernels *narrow, bool is_left, uint32_t *row, size_t p, int value)
+{
+	const struct value_place at = place_of(narrow, is_left, p);
+	if (narrow->planes) {
+		put_bits(&row[at.word], at.shift, 0xff, (uint32_t)value >> 8);
+		put_bits(&row[at.word + TO_LOW_BYTE], at.shift, 0xff, (uint32_t)value);
+	} else {
+		put_bits(&row[at.word], at.shift, at.bits == 16 ? 0xffff : 0xff, (uint32_t)value);
+	}
+}
+
+/* Makes a tile as narrow->tile does, by itself. */
+static inline void multiply_tile(const struct narrow_kernels *narrow, size_t groups, const uint32_t *a, size_t lda,
+                                 const uint32_t *panel, const float *bias, float *c, size_t ldc, int rows, int cols,
+                                 const void *ahead)
+{
+	if (narrow->begin)
+		narrow->begin();
+	narrow->tile(groups, a, lda, panel, bias, c, ldc, rows, cols, ahead);
+	if (narrow->end)
+		narrow->end();
 }
 
 /* A narrowed stretch of k values, widened again; left or right as in ops/narrow.h. */
@@ -68,11 +114,10 @@ static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_lef
 	float factor;
 	memcpy(&factor, row, sizeof factor);
 	for (int64_t p = 0; p < k; p++) {
-		const struct value_place at = place_of(narrow, is_left, (size_t)p);
-		const uint32_t value = row[at.word] >> at.shift;
+		const uint32_t value = value_bits(narrow, is_left, row, (size_t)p);
 		if (narrow->compute == GLIP_COMPUTE_BF16)
 			x[p] = (double)glip__widen_bf16((uint16_t)value);
-		else if (at.bits == 16)
+		else if (place_of(narrow, is_left, (size_t)p).bits == 16)
 			x[p] = (double)factor * ((int16_t)(uint16_t)value - (is_left ? (int)row[1] : 0));
 		else if (is_left && narrow->left_low == 0)
 			x[p] = (double)factor * ((uint8_t)value - (int)row[1]);
@@ -92,12 +137,12 @@ static inline void narrow_stretch(const struct narrow_kernels *narrow, bool is_l
 }
 
 /* The same for a column of a right matrix [k, n], as a row. */
-static inline void narrow_column(const struct narrow_kernels *narrow, const float *x, size_t k, uint32_t *row)
+static inline void narrow_column(const struct narrow_kernels *narrow, const float *x, size_t ldx, size_t k, uint32_t *row)
 {
 	const size_t nr = (size_t)narrow->nr, words = glip__narrow_words(narrow, false, k);
 	uint32_t *panel = malloc(words * nr * sizeof *panel);
 	assert_non_null(panel);
-	narrow->right_columns(x, 1, k, 1, panel);
+	narrow->right_columns(x, ldx, k, 1, panel);
 	for (size_t w = 0; w < words; w++)
 		row[w] = panel[w * nr];
 	free(panel);

@@ -223,7 +223,7 @@ static inline bool gives_up_later(void *user)
 static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, bool is_column, double *x, int64_t k)
 {
 	float values[1024];
-	uint32_t row[1024 + NARROW_HEAD];
+	uint32_t row[MOST_WORDS(1024)];
 	for (int64_t p = 0; p < k; p++)
 		values[p] = (float)x[p];
 	if (!narrow)
@@ -231,7 +231,7 @@ static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, b
 	for (int64_t p = 0; p < k; p += narrow->stretch) {
 		int64_t count = k - p < narrow->stretch ? k - p : narrow->stretch;
 		if (is_column)
-			narrow_column(narrow, values + p, (size_t)count, row);
+			narrow_column(narrow, values + p, 1, (size_t)count, row);
 		else
 			narrow_stretch(narrow, is_left, values + p, (size_t)count, row);
 		widen_narrow(narrow, is_left, row, count, x + p);

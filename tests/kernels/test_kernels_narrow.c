@@ -281,8 +281,10 @@ static void test_choice(void **state)
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I16, avx2), &glip__narrow_i16_avx2);
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, vnni), &glip__narrow_i8_avxvnni);
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I16, vnni), &glip__narrow_i16_avxvnni);
-	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, UINT32_MAX), &glip__narrow_i8_avx512);
-	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, UINT32_MAX), &glip__narrow_i16_avx512);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, ~(uint32_t)GLIP_CPU_AMX_INT8), &glip__narrow_i8_avx512);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, ~(uint32_t)GLIP_CPU_AMX_INT8), &glip__narrow_i16_avx512);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_I8, UINT32_MAX), &glip__narrow_i8_amx);
+	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, UINT32_MAX), &glip__narrow_i16_amx);
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, avx2 | GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16),
 	                 &glip__narrow_bf16_avx512);
 	assert_ptr_equal(glip__narrow_kernels(GLIP_COMPUTE_BF16, vnni), &glip__narrow_i16_avxvnni);

@@ -23,9 +23,11 @@ static void same_rows(const struct narrow_kernels *narrow)
 			narrow_stretch(narrow, left, x, k, (uint32_t *)(void *)row);
 			narrow_stretch(reference, left, x, k, (uint32_t *)(void *)expected);
 			assert_memory_equal(row, expected, sizeof *row);
-			/* Right rows are the same words: what is past the last value is zeros. */
+			/* What is past the last value of a right row is zeros. */
+			for (size_t p = k; !left && p < (words - NARROW_HEAD) * (size_t)narrow->group; p++)
+				assert_int_equal(value_bits(narrow, left, (uint32_t *)(void *)row, p), 0);
 			if (!left)
-				assert_memory_equal(row, expected, words * sizeof *row);
+				assert_memory_equal(row + 1, expected + 1, sizeof *row);
 			widen_narrow(narrow, left, (uint32_t *)(void *)row, (int64_t)k, back);
 			widen_narrow(reference, left, (uint32_t *)(void *)expected, (int64_t)k, again);
 			assert_memory_equal(back, again, k * sizeof *back);
@@ -33,7 +35,7 @@ static void same_rows(const struct narrow_kernels *narrow)
 			free_guarded(expected, most);
 		}
 		/* One that is no number does not hide the others from the factor, or (in 16 bits, on NEON) makes it none. */
-		float row[NARROW_HEAD + 300], expected[NARROW_HEAD + 300];
+		float row[MOST_WORDS(300)], expected[MOST_WORDS(300)];
 		x[k / 2] = NAN;
 		narrow_stretch(narrow, true, x, k, (uint32_t *)(void *)row);
 		narrow_stretch(reference, true, x, k, (uint32_t *)(void *)expected);
@@ -47,10 +49,11 @@ static void many_rows(const struct narrow_kernels *narrow)
 {
 	enum { COUNT = 37, LDX = 300 };
 	float x[COUNT * LDX], range[COUNT * 2];
-	uint32_t alone[NARROW_HEAD + LDX];
+	uint32_t alone[MOST_WORDS(LDX)];
 	static const size_t lengths[] = {1, 31, 96, 256};
 	for (size_t s = 0; s < sizeof lengths / sizeof *lengths; s++) {
 		const size_t k = lengths[s], words = glip__narrow_words(narrow, true, k), ld = words + s % 3;
+		const size_t head = (size_t)narrow->left_head;
 		float *out = guarded((COUNT - 1) * ld + words), *other = guarded_copy(out, (COUNT - 1) * ld + words);
 		for (size_t i = 0; i < COUNT; i++) {
 			float *row = x + i * LDX;
@@ -66,7 +69,8 @@ static void many_rows(const struct narrow_kernels *narrow)
 		assert_memory_equal(out, other, ((COUNT - 1) * ld + words) * sizeof *out);
 		for (size_t i = 0; i < COUNT; i++) {
 			narrow_stretch(narrow, true, x + i * LDX, k, alone);
-			assert_memory_equal(out + i * ld, alone, words * sizeof *out);
+			assert_memory_equal(out + i * ld, alone, NARROW_HEAD * sizeof *out);
+			assert_memory_equal(out + i * ld + head, alone + head, (words - head) * sizeof *out);
 		}
 		free_guarded(out, (COUNT - 1) * ld + words);
 		free_guarded(other, (COUNT - 1) * ld + words);
@@ -78,8 +82,10 @@ static void same_columns(const struct narrow_kernels *narrow, size_t k, size_t c
 {
 	const struct narrow_kernels *reference = reference_of(narrow);
 	const size_t words = glip__narrow_words(narrow, false, k), nr = (size_t)narrow->nr, ldx = cols + k % 3;
-	const size_t count = (k - 1) * ldx + cols, ld = (size_t)reference->nr;
-	float *x = page_end(count), *panel = guarded(words * nr), *column = guarded(words * ld);
+	const size_t count = (k - 1) * ldx + cols;
+	float *x = page_end(count), *panel = guarded(words * nr);
+	uint32_t row[MOST_WORDS(NARROW_I16_STRETCH)], expected[MOST_WORDS(NARROW_I16_STRETCH)];
+	float factor, wanted;
 	for (size_t i = 0; i < count; i++)
 		x[i] = kind == 1 && i % ldx % 3 == 0 ? 0 : random_float(kind == 2 ? 1e-38F : (float)(i % ldx * 100 + 1));
 	if (kind == 3) {
@@ -88,31 +94,36 @@ static void same_columns(const struct narrow_kernels *narrow, size_t k, size_t c
 	}
 	narrow->right_columns(x, ldx, k, (int)cols, (uint32_t *)(void *)panel);
 	for (size_t j = 0; j < nr; j++) {
+		memset(expected, 0, sizeof expected);
 		if (j < cols)
-			reference->right_columns(x + j, ldx, k, 1, (uint32_t *)(void *)column);
-		else
-			memset(column, 0, words * ld * sizeof *column);
-		assert_true(isnan(*column) ? isnan(panel[j]) : panel[j] == *column);
+			narrow_column(reference, x + j, ldx, k, expected);
+		for (size_t w = 0; w < words; w++)
+			memcpy(row + w, panel + w * nr + j, sizeof *row);
+		memcpy(&factor, row, sizeof factor);
+		memcpy(&wanted, expected, sizeof wanted);
+		assert_true(isnan(wanted) ? isnan(factor) : factor == wanted);
 		/* Integers without a factor do not matter, except behind the last column. */
-		for (size_t w = 1; w < words && (j >= cols || (*column > 0 && isfinite(*column))); w++)
-			assert_memory_equal(panel + w * nr + j, column + w * ld, sizeof *panel);
+		if (j < cols && !(wanted > 0 && isfinite(wanted)))
+			continue;
+		assert_int_equal(row[1], expected[1]);
+		for (size_t p = 0; p < (words - NARROW_HEAD) * (size_t)narrow->group; p++)
+			assert_int_equal(value_bits(narrow, false, row, p), p < k ? value_bits(reference, false, expected, p) : 0);
 	}
 	free_page_end(x, count);
 	free_guarded(panel, words * nr);
-	free_guarded(column, words * ld);
 }
 
 /* A column becomes what a right row does, but for the order of the sum of squares. */
 static void columns_as_rows(const struct narrow_kernels *narrow)
 {
 	enum { MOST = NARROW_I16_STRETCH };
-	uint32_t column[NARROW_HEAD + MOST], row[NARROW_HEAD + MOST];
+	uint32_t column[MOST_WORDS(MOST)], row[MOST_WORDS(MOST)];
 	for (size_t k = 1; k <= MOST; k++) {
 		float x[MOST], factor;
 		double values[MOST], wanted[MOST];
 		for (size_t p = 0; p < k; p++)
 			x[p] = random_float(3);
-		narrow_column(narrow, x, k, column);
+		narrow_column(narrow, x, 1, k, column);
 		narrow_stretch(narrow, false, x, k, row);
 		memcpy(&factor, row, sizeof factor);
 		widen_narrow(narrow, false, column, (int64_t)k, values);
@@ -133,14 +144,6 @@ static void columns(const struct narrow_kernels *narrow)
 			for (int kind = 0; kind < 4; kind++)
 				same_columns(narrow, lengths[l], cols, kind);
 	columns_as_rows(narrow);
-}
-
-/* A value of a stretch as it is stored. */
-static void put_value(const struct narrow_kernels *narrow, bool left, uint32_t *row, size_t p, int value)
-{
-	const struct value_place at = place_of(narrow, left, p);
-	const uint32_t mask = at.bits == 16 ? 0xffff : 0xff;
-	row[at.word] = (row[at.word] & ~(mask << at.shift)) | ((uint32_t)value & mask) << at.shift;
 }
 
 /* A stretch of k whole numbers with the factor 1: its values to q. kind 0: any that a row may have, as large as they
@@ -181,7 +184,8 @@ static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, 
 	const size_t left_full = glip__narrow_words(narrow, true, stretch);
 	const size_t nr = (size_t)narrow->nr, ldc = nr + 3;
 	size_t count = ((size_t)rows - 1) * ldc + (size_t)cols;
-	uint32_t *left = page_end((size_t)rows * left_words), *panel = page_end(words * nr), *row = page_end(words);
+	const size_t left_rows = ((size_t)rows + (size_t)narrow->row_unit - 1) / (size_t)narrow->row_unit * (size_t)narrow->row_unit;
+	uint32_t *left = page_end(left_rows * left_words), *panel = page_end(words * nr), *row = page_end(words);
 	float *bias = page_end((size_t)cols), *c = guarded(count);
 	int *q = calloc((size_t)rows * k + nr * k, sizeof *q), *right = q + (size_t)rows * k;
 	assert_non_null(q);
@@ -197,8 +201,8 @@ static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, 
 			              q + i * k + p);
 	for (int j = 0; j < cols; j++)
 		bias[j] = random_float(100);
-	narrow->tile((k + group - 1) / group, left, left_words, panel, kind == 0 ? bias : NULL, c, ldc, rows, cols,
-	             kind == 0 ? bias : NULL);
+	multiply_tile(narrow, (k + group - 1) / group, left, left_words, panel, kind == 0 ? bias : NULL, c, ldc, rows, cols,
+	              kind == 0 ? bias : NULL);
 	for (size_t i = 0; i < (size_t)rows; i++) {
 		for (size_t j = 0; j < (size_t)cols; j++) {
 			float total = 0;
@@ -221,7 +225,7 @@ static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, 
 	free_page_end(bias, (size_t)cols);
 	free_page_end(row, words);
 	free_page_end(panel, words * nr);
-	free_page_end(left, (size_t)rows * left_words);
+	free_page_end(left, left_rows * left_words);
 	free(q);
 }
 
@@ -258,7 +262,7 @@ static void bounded_rows(const struct narrow_kernels *narrow)
 		enum { K = 96 };
 		float x[K], low = 0, high = 0;
 		double squares = 0;
-		uint32_t row[NARROW_HEAD + K];
+		uint32_t row[MOST_WORDS(K)];
 		double back[K];
 		for (int p = 0; p < K; p++) {
 			x[p] = random_float(3) + (float)(round % 3);
@@ -301,7 +305,7 @@ static void extreme_products(const struct narrow_kernels *narrow)
 	                                  {1e17F, 1e17F}, {1e-30F, 1e30F},  {1e38F, 1e-14F}};
 	for (int kind = 0; kind < KINDS * (int)(sizeof scales / sizeof *scales); kind++) {
 		float x[2][K], c[1];
-		uint32_t left[NARROW_HEAD + K], right[NARROW_HEAD + K], panel[(NARROW_HEAD + K) * KERNEL_MAX_NR] = {0};
+		uint32_t left[MOST_WORDS(K)], right[MOST_WORDS(K)], panel[MOST_WORDS(K) * KERNEL_MAX_NR] = {0};
 		double wide[K], other[K], sum = 0;
 		for (int p = 0; p < K; p++) {
 			int few = kind % KINDS < 2 || p % 64 < kind % KINDS;
@@ -312,9 +316,9 @@ static void extreme_products(const struct narrow_kernels *narrow)
 		size_t groups = K / (size_t)narrow->group;
 		narrow_stretch(narrow, true, x[0], K, left);
 		narrow->right_row(x[1], K, right);
-		for (size_t i = 0; i < NARROW_HEAD + groups; i++)
+		for (size_t i = 0; i < glip__narrow_words(narrow, false, K); i++)
 			panel[i * (size_t)narrow->nr] = right[i];
-		narrow->tile(groups, left, 0, panel, NULL, c, 1, 1, 1, NULL);
+		multiply_tile(narrow, groups, left, 0, panel, NULL, c, 1, 1, 1, NULL);
 		widen_narrow(narrow, true, left, K, wide);
 		widen_narrow(narrow, false, right, K, other);
 		for (int p = 0; p < K; p++)
@@ -341,7 +345,7 @@ static void test_stored_integers(void **state)
 	for (int round = 0; round < 2000; round++) {
 		float values[K], wide[K], factor;
 		int8_t q[K];
-		uint32_t row[NARROW_HEAD + K];
+		uint32_t row[MOST_WORDS(K)];
 		for (int p = 0; p < K; p++)
 			values[p] = random_float(ldexpf(1, round % 60 - 30));
 		const float scale = i8_from_f32(values, K, q);

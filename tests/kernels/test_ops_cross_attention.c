@@ -116,7 +116,7 @@ static void expect(const struct operands *o, double *v, double *scores, float *v
 }
 
 /* Float32, plain C in 16 bits, and the sets of 16 bits that this machine has. */
-static const uint32_t masks[] = {0, 0, GLIP_CPU_AVX512_VNNI, GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2};
+static const uint32_t masks[] = {0, 0, GLIP_CPU_AMX_INT8, GLIP_CPU_AVX512_VNNI, GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2};
 enum { WAYS = sizeof masks / sizeof *masks };
 
 static void every_way(const struct kernels *k)
