@@ -210,9 +210,9 @@ enum glip_cpu_flags {
 	GLIP_CPU_AVX2 = 1u << 1,   /* with FMA */
 	GLIP_CPU_AVX512 = 1u << 2, /* F, BW, DQ, VL */
 	GLIP_CPU_NEON = 1u << 3,
-	GLIP_CPU_AVX512_BF16 = 1u << 4, /* beside AVX512: products of bfloat16 */
-	GLIP_CPU_AVX512_VNNI = 1u << 5, /* beside AVX512: products of 8-bit and 16-bit integers */
-	GLIP_CPU_AVX_VNNI = 1u << 6,    /* beside AVX2: the same */
+	GLIP_CPU_AVX512_BF16 = 1u << 4,  /* beside AVX512: products of bfloat16 */
+	GLIP_CPU_AVX512_VNNI = 1u << 5,  /* beside AVX512: products of 8-bit and 16-bit integers */
+	GLIP_CPU_AVX_VNNI = 1u << 6,     /* beside AVX2: the same */
 	GLIP_CPU_NEON_DOTPROD = 1u << 7, /* beside NEON: products of 8-bit integers */
 	GLIP_CPU_AMX_INT8 = 1u << 8      /* beside AVX512: the same as AVX512_VNNI, a tile at a time */
 };

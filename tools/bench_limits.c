@@ -21,6 +21,8 @@
 
 /* More independent sums than latency times the instructions per cycle: ten. */
 enum { SUMS = 12, STEPS = 40000, PIECES_PER_THREAD = 16, MAX_LIMITS = 12 };
+/* A tile's products are this many times a vector's instruction, so their loop has as many fewer. */
+enum { TILE_SHARE = 16, TILE_OPERATIONS = 2 * 16 * 16 * 64 };
 static const size_t READ_BYTES = (size_t)256 << 20;
 
 /* A loop of STEPS times SUMS instructions; the result keeps it from being dropped. */
@@ -123,6 +125,27 @@ LOOP_256(loop_vnni_i16, "%{vex%} vpdpwssd %2, %2, %0")
 LOOP_256(loop_vnni_i8, "%{vex%} vpdpbusd %2, %2, %0")
 LOOP_512(loop_i16, "vpdpwssd %2, %2, %0")
 LOOP_512(loop_i8, "vpdpbusd %2, %2, %0")
+
+/* On the matrix unit, whose speed depends on the values: zeros would be faster. */
+static double loop_amx(void)
+{
+	static const uint8_t values[64] = {3,  5,  7,  11, 13, 17, 19, 23, 29, 31, 37,
+	                                   41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83};
+	int32_t first[16 * 16];
+	glip__narrow_i8_amx.begin();
+	/* All rows of a register are the same. */
+	__asm__ volatile("tileloadd (%0,%1,1), %%tmm4\n\ttileloadd (%0,%1,1), %%tmm5\n\t"
+	                 "tileloadd (%0,%1,1), %%tmm6\n\ttileloadd (%0,%1,1), %%tmm7"
+	                 :
+	                 : "r"(values), "r"((size_t)0)
+	                 : "memory");
+	for (int n = 0; n < STEPS / TILE_SHARE * SUMS / 4; n++)
+		__asm__ volatile("tdpbusd %%tmm6, %%tmm4, %%tmm0\n\ttdpbusd %%tmm7, %%tmm4, %%tmm1\n\t"
+		                 "tdpbusd %%tmm6, %%tmm5, %%tmm2\n\ttdpbusd %%tmm7, %%tmm5, %%tmm3" ::);
+	__asm__ volatile("tilestored %%tmm0, (%0,%1,1)" : : "r"(first), "r"((size_t)64) : "memory");
+	glip__narrow_i8_amx.end();
+	return (double)first[0];
+}
 #elif defined(__aarch64__)
 LOOP_128(loop_sdot, "sdot %0.4s, %2.16b, %2.16b")
 #endif
@@ -245,6 +268,12 @@ static int find_limits(struct limit list[MAX_LIMITS])
 		if (__builtin_cpu_supports("avx512vnni")) {
 			list[count++] = (struct limit){"int16 VPDPWSSD", loop_i16, 64, GLIP_COMPUTE_I16};
 			list[count++] = (struct limit){"int8 VPDPBUSD", loop_i8, 128, GLIP_COMPUTE_I8};
+		}
+		if (glip__cpu_flags() & GLIP_CPU_AMX_INT8) {
+			const int operations = TILE_OPERATIONS / TILE_SHARE;
+			/* Of the four products of two bytes each the least is left out. */
+			list[count++] = (struct limit){"int16 as three TDPBSSD", loop_amx, operations / 3, GLIP_COMPUTE_I16};
+			list[count++] = (struct limit){"int8 TDPBUSD", loop_amx, operations, GLIP_COMPUTE_I8};
 		}
 	}
 #elif defined(__aarch64__)

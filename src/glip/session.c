@@ -161,9 +161,8 @@ void glip_build_info(char *out, size_t size)
 	         "libglip: %s\ncompiler: %s\nkernels:%s%s%s%s%s%s%s%s%s\nmatrix products: own, OpenBLAS\n"
 	         "images: JPEG by %s, PNG and BMP by stb_image, PNM\n",
 	         glip_version(), compiler, flags & GLIP_CPU_AMX_INT8 ? " amx-int8" : "",
-	         flags & GLIP_CPU_AVX512_BF16 ? " avx512-bf16" : "",
-	         flags & GLIP_CPU_AVX512_VNNI ? " avx512-vnni" : "", flags & GLIP_CPU_AVX512 ? " avx512" : "",
-	         flags & GLIP_CPU_AVX_VNNI ? " avx-vnni" : "", flags & GLIP_CPU_AVX2 ? " avx2" : "",
-	         flags & GLIP_CPU_NEON_DOTPROD ? " neon-dotprod" : "", flags & GLIP_CPU_NEON ? " neon" : "", " scalar",
-	         glip__jpeg_decoder());
+	         flags & GLIP_CPU_AVX512_BF16 ? " avx512-bf16" : "", flags & GLIP_CPU_AVX512_VNNI ? " avx512-vnni" : "",
+	         flags & GLIP_CPU_AVX512 ? " avx512" : "", flags & GLIP_CPU_AVX_VNNI ? " avx-vnni" : "",
+	         flags & GLIP_CPU_AVX2 ? " avx2" : "", flags & GLIP_CPU_NEON_DOTPROD ? " neon-dotprod" : "",
+	         flags & GLIP_CPU_NEON ? " neon" : "", " scalar", glip__jpeg_decoder());
 }

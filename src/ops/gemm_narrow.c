@@ -128,8 +128,7 @@ static void narrow_block(const struct narrow_task *t, size_t row, size_t rows, f
 		return;
 	}
 	for (size_t i = 0; i < rows; i++) {
-		/* Other than bytes are not scaled by it. */
-		float range[2], *wanted = glip__narrow_is_bytes(t->narrow) ? range : NULL;
+		float range[2], *wanted = glip__narrow_by_range(t->narrow) ? range : NULL;
 		bool known = glip__gather_row(t->kernels, p, row + i, wide, wanted);
 		narrow_left(t->narrow, wide, 0, 1, p->k, known ? wanted : NULL, out + i * t->left_ld, 0);
 	}

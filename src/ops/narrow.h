@@ -14,8 +14,10 @@
  *              is covered and 0 is exact: bytes are left_low..left_low + 255, and in 16 bits head[1] is 0; right:
  *              x = factor * q, q -127..127, bytes, head[1] the sum of q
  *
- * Where bytes alone are multiplied, 16-bit values come apart, in units of 32 groups (64 values): their high bytes,
- * signed, in 16 words, then their low ones, unsigned; q = 256 * high + low.
+ * Where bytes alone are multiplied, 16-bit values come apart into two planes of signed ones, q = 256 * high + low: in
+ * units of 32 groups (64 values), 16 words of high bytes and then 16 of low ones. Sums of their products cannot leave an
+ * int32, and so the stretch is the row, x = factor * q with the largest of them NARROW_PLANES_MOST in magnitude; the
+ * products of two low bytes, which are below what rounding loses, are left out.
  *
  * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
@@ -30,10 +32,11 @@
 
 enum {
 	NARROW_HEAD = 2,          /* words of a head; left ones may have more */
-	NARROW_MAX_K = 65536,     /* longest row: the sums of 8-bit products fit an int32 */
+	NARROW_MAX_K = 32768,     /* longest row: the sums of 8-bit products fit an int32, those of rights 2^15 * 127 */
 	NARROW_I16_STRETCH = 256, /* shorter is more exact: the norm is shared by fewer values */
 	NARROW_I16_MOST = 32767,
-	NARROW_I16_NORM = 46340 /* squared within an int32 */
+	NARROW_I16_NORM = 46340, /* squared within an int32 */
+	NARROW_PLANES_MOST = 127 * 256 + 127
 };
 
 struct narrow_kernels {
@@ -46,7 +49,7 @@ struct narrow_kernels {
 	int left_head;  /* words of a left head, the first two in use: more, where groups should begin a cache line */
 	int unit;       /* groups that are read at once */
 	int row_unit;   /* left rows that are read at once: there have to be so many, whatever they hold */
-	bool planes;    /* 16-bit values come apart */
+	bool planes;    /* 16-bit values come apart into two */
 	int stretch;    /* values of a row that share a head; a multiple of all units */
 	/* `rows` stretches of k floats, ldx apart, each to its head and ceil(k / group) groups, up to a whole unit, at
 	 * out + i * ld; values past k are zeros. range [rows, 2]: the least and the greatest of each, zero among them;
@@ -75,6 +78,7 @@ const struct narrow_kernels *glip__narrow_kernels(enum glip_compute compute, uin
 extern const struct narrow_kernels glip__narrow_bf16_ref;
 extern const struct narrow_kernels glip__narrow_i8_ref;
 extern const struct narrow_kernels glip__narrow_i16_ref;
+extern const struct narrow_kernels glip__narrow_planes_ref;
 extern const struct narrow_kernels glip__narrow_bf16_avx512;
 extern const struct narrow_kernels glip__narrow_i8_avx512;
 extern const struct narrow_kernels glip__narrow_i16_avx512;
@@ -100,10 +104,16 @@ static inline bool glip__narrow_is_bytes(const struct narrow_kernels *narrow)
 	return narrow->group == 4;
 }
 
-/* What 8-bit values are scaled by, `steps` to a range; 0, and so they are zeros, where a float cannot hold that. */
-static inline float glip__narrow_i8_scale(float range, float steps)
+/* Whether left rows are scaled by their range. */
+static inline bool glip__narrow_by_range(const struct narrow_kernels *narrow)
 {
-	return range >= 1e-36F ? steps / range : 0;
+	return glip__narrow_is_bytes(narrow) || narrow->planes;
+}
+
+/* What values are scaled by, `steps` to a range; 0, and so they are zeros, where a float cannot hold that. */
+static inline float glip__narrow_scale(float range, float steps)
+{
+	return range >= 1e-38F * steps ? steps / range : 0;
 }
 
 /* The factor of a 16-bit stretch: `most` is its largest magnitude, `squares` the sum of its squares. */

@@ -8,25 +8,22 @@
 #include "ops/vec_avx512.h"
 
 #define MATRIX_UNIT 1
-enum { UNIT_ROWS = 16, UNIT_BYTES = 64, UNIT_VALUES = 64 }; /* of a tile register; bytes of a row are as many values */
+enum { TILE_ROWS = 16, TILE_BYTES = 64, UNIT_VALUES = 64 }; /* of a register: a row has a byte of each value */
 
-#define ROW_UNIT UNIT_ROWS
-#define LEFT_HEAD 16 /* a cache line: a row of a tile that lies across two takes twice as long to load */
+#define ROW_UNIT TILE_ROWS
+#define LEFT_HEAD 16 /* a cache line: a row of a register that lies across two takes twice as long to load */
 #define MR 32
-
-/* What a register of sums is stored as. */
-typedef uint32_t register_sums[UNIT_ROWS][V];
 
 #define TILE_ZERO(t) __asm__ volatile("tilezero %%tmm" #t ::)
 #define TILE_LOAD(t, p, ld) \
 	__asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t : : "r"((const void *)(p)), "r"((size_t)(ld)) : "memory")
 #define TILE_STORE(t, p, ld) \
 	__asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" : : "r"((void *)(p)), "r"((size_t)(ld)) : "memory")
-/* Tile `t` += left tile times right one; `kind` is of the left bytes and the right ones: signed (s) or not (u). */
+/* Register `t` += left times right one; `kind`: whether the left bytes and the right ones are signed (s) or not (u). */
 #define TILE_MULTIPLY(kind, t, left, right) \
 	__asm__ volatile("tdpb" #kind "d %%tmm" #right ", %%tmm" #left ", %%tmm" #t ::)
 
-/* All registers whole. */
+/* All eight registers whole. */
 static void begin_tiles(void)
 {
 	static const struct {
@@ -34,8 +31,9 @@ static void begin_tiles(void)
 		uint16_t bytes[16];
 		uint8_t rows[16];
 	} whole = {.palette = 1,
-	           .bytes = {UNIT_BYTES, UNIT_BYTES, UNIT_BYTES, UNIT_BYTES, UNIT_BYTES, UNIT_BYTES, UNIT_BYTES, UNIT_BYTES},
-	           .rows = {UNIT_ROWS, UNIT_ROWS, UNIT_ROWS, UNIT_ROWS, UNIT_ROWS, UNIT_ROWS, UNIT_ROWS, UNIT_ROWS}};
+	           .bytes = {TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES, TILE_BYTES,
+	                     TILE_BYTES},
+	           .rows = {TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS, TILE_ROWS}};
 	__asm__ volatile("ldtilecfg %0" : : "m"(whole));
 }
 

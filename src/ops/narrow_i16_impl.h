@@ -1,6 +1,4 @@
-/* Pairs of 16-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR (ops/narrow_impl.h). With
- * MATRIX_UNIT tiles are that one's (ops/narrow_amx_impl.h), and store_groups() and round_columns() are defined before.
- */
+/* Pairs of 16-bit values on vectors, included after ops/narrow_ints.h and add_word(), with MR (ops/narrow_impl.h). */
 #define LEFT_WORDS 1
 enum { STRETCH_GROUPS = NARROW_I16_STRETCH / 2 };
 
@@ -9,23 +7,7 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 	return scaled(s, left, right);
 }
 
-#ifdef MATRIX_UNIT
-#include "ops/narrow_amx_impl.h"
-#else
 #include "ops/narrow_impl.h"
-
-#define store_groups i_store16
-
-/* Groups of columns from the columns' rows, times the scale. */
-INLINE void round_columns(const float *x, size_t ldx, size_t k, size_t lanes, vec scale, uint32_t *panel)
-{
-	for (size_t p = 0; p < k; p += 2, panel += NR) {
-		ivec even = i_round(v_mul(load_lanes(x + p * ldx, lanes), scale));
-		ivec odd = p + 1 < k ? i_round(v_mul(load_lanes(x + (p + 1) * ldx, lanes), scale)) : i_zero();
-		i_store(panel, i_pairs(even, odd));
-	}
-}
-#endif
 
 /* Sums of squares are 32, in whatever vectors. */
 enum { SQUARES = 32 / V };
@@ -46,7 +28,7 @@ INLINE void round_block(const float *x, size_t n, vec scale, uint32_t *groups)
 	UNROLL
 	for (int i = 0; i < BLOCK; i++)
 		q[i] = i_round(v_mul(values_at(x, (size_t)i * V, n), scale));
-	store_groups(groups, q, n);
+	i_store16(groups, q, n);
 }
 
 INLINE struct scaling find_factor(const float *x, size_t k, const float *range, uint32_t *row)
@@ -67,15 +49,10 @@ INLINE struct scaling find_factor(const float *x, size_t k, const float *range, 
 	return (struct scaling){.inverse = factor > 0 ? 1 / factor : 0};
 }
 
-INLINE void round_values(const float *x, size_t k, struct scaling s, uint32_t *groups)
-{
-	vec scale = v_set1(s.inverse);
-	BY_BLOCKS(k, round_block(x + p, n, scale, groups + p / 2));
-}
-
 INLINE void round_row(const float *x, size_t k, struct scaling s, uint32_t *row)
 {
-	round_values(x, k, s, row + LEFT_HEAD);
+	vec scale = v_set1(s.inverse);
+	BY_BLOCKS(k, round_block(x + p, n, scale, row + NARROW_HEAD + p / 2));
 }
 
 static void left_rows(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld)
@@ -85,8 +62,7 @@ static void left_rows(const float *x, size_t ldx, size_t rows, size_t k, const f
 
 static void right_row(const float *x, size_t k, uint32_t *row)
 {
-	struct scaling s = find_factor(x, k, NULL, row);
-	round_values(x, k, s, row + NARROW_HEAD);
+	left_rows(x, 0, 1, k, NULL, row, 0);
 }
 
 /* `lanes` columns. Sums of squares are two: of the even rows and of the odd ones. */
@@ -107,7 +83,13 @@ INLINE void narrow_columns(const float *x, size_t ldx, size_t k, size_t lanes, u
 	}
 	memcpy(panel, factor, sizeof factor);
 	i_store(panel + NR, i_zero());
-	round_columns(x, ldx, k, lanes, v_load(inverse), panel + NARROW_HEAD * NR);
+	panel += NARROW_HEAD * NR;
+	vec scale = v_load(inverse);
+	for (size_t p = 0; p < k; p += 2, panel += NR) {
+		ivec even = i_round(v_mul(load_lanes(x + p * ldx, lanes), scale));
+		ivec odd = p + 1 < k ? i_round(v_mul(load_lanes(x + (p + 1) * ldx, lanes), scale)) : i_zero();
+		i_store(panel, i_pairs(even, odd));
+	}
 }
 
 static void right_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel)
@@ -115,12 +97,12 @@ static void right_columns(const float *x, size_t ldx, size_t k, int cols, uint32
 	for (int v = 0; v < NR; v += V) {
 		if (v < cols)
 			narrow_columns(x + v, ldx, k, cols - v < V ? (size_t)(cols - v) : V, panel + v);
-		for (size_t p = 0; v >= cols && p < NARROW_HEAD + (k + 2 * UNIT - 1) / (2 * UNIT) * UNIT; p++)
+		for (size_t p = 0; v >= cols && p < NARROW_HEAD + (k + 1) / 2; p++)
 			i_store(panel + p * NR + v, i_zero());
 	}
 }
 
 #define NARROW_ENTRIES \
 	.compute = GLIP_COMPUTE_I16, .mr = MR, .nr = NR, .group = 2, .left_words = LEFT_WORDS, .left_head = LEFT_HEAD, \
-	.unit = UNIT, .row_unit = ROW_UNIT, .stretch = NARROW_I16_STRETCH, .left_rows = left_rows, .right_row = right_row, .right_columns = right_columns, \
-	.tile = tile
+	.unit = UNIT, .row_unit = ROW_UNIT, .stretch = NARROW_I16_STRETCH, .left_rows = left_rows, .right_row = right_row, \
+	.right_columns = right_columns, .tile = tile

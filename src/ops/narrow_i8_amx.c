@@ -6,10 +6,11 @@
 #define LEFT_LOW 0
 #include "ops/narrow_ints.h"
 
-/* 32 rows and 32 columns, where there are so many. */
-enum { BLOCK_ROWS = 2 * UNIT_ROWS, BLOCK_COLS = 2 * V, SECOND_RIGHT = V * sizeof(uint32_t) };
-#define SECOND_LEFT(ld) (UNIT_ROWS * (ld))
-#define TWO_OF(count) ((count) > UNIT_ROWS)
+/* A whole tile is one part: 32 rows and 32 columns, where there are so many. */
+enum { PART_ROWS = 2 * TILE_ROWS, PART_COLS = 2 * V, SECOND_RIGHT = V * sizeof(uint32_t) };
+enum { SUMS = 4, SUMS_LD = 2 * V, SECOND_SUMS = TILE_ROWS * SUMS_LD, CHUNK = NARROW_MAX_K };
+#define SECOND_LEFT(ld) (TILE_ROWS * (ld))
+#define TWO_OF(count) ((count) > TILE_ROWS)
 
 #define MULTIPLY(two_left, two_right) \
 	do { \
@@ -22,11 +23,34 @@ enum { BLOCK_ROWS = 2 * UNIT_ROWS, BLOCK_COLS = 2 * V, SECOND_RIGHT = V * sizeof
 			TILE_MULTIPLY(us, 3, 5, 7); \
 	} while (0)
 
-INLINE sums sums_of(register_sums sum[2][2], int row, int v)
+/* The sum of a column's values as pairs of 16-bit numbers: (sum mod 128, sum / 128), negative. */
+struct column_terms {
+	vec factor;
+	ivec minus_sum;
+};
+
+INLINE struct column_terms terms_of(const uint32_t *heads)
 {
-	return i_load(sum[row / UNIT_ROWS][v][row % UNIT_ROWS]);
+	const ivec sum = i_load(heads + NR), low = _mm512_and_si512(sum, i_set1(127)), high = _mm512_srai_epi32(sum, 7);
+	const ivec minus_low = _mm512_and_si512(i_sub(i_zero(), low), i_set1(0xffff));
+	return (struct column_terms){
+		v_load((const float *)(const void *)heads),
+		_mm512_or_si512(minus_low, _mm512_slli_epi32(i_sub(i_zero(), high), 16)),
+	};
+}
+
+/* sum (q - zero) r = sum q r - zero * sum r, where the last is zero * (sum mod 128) + 128 zero * (sum / 128). */
+INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const struct column_terms *terms)
+{
+	float factor;
+	memcpy(&factor, left, sizeof factor);
+	ivec s = i_load(sum + v * V);
+	/* As text: as in ops/narrow_i16_avx512.c. Every processor with this unit has it. */
+	__asm__("vpdpwssd %2, %1, %0" : "+v"(s) : "v"(i_set1(left[1] * (1 + (128u << 16)))), "v"(terms->minus_sum));
+	return v_mul(i_float(s), v_mul(v_set1(factor), terms->factor));
 }
 
 #include "ops/narrow_i8_impl.h"
 
-const struct narrow_kernels glip__narrow_i8_amx = {.name = "amx", NARROW_ENTRIES, .begin = begin_tiles, .end = end_tiles};
+const struct narrow_kernels glip__narrow_i8_amx = {
+	.name = "amx", NARROW_ENTRIES, .begin = begin_tiles, .end = end_tiles};

@@ -4,6 +4,9 @@
  * MATRIX_UNIT tiles are that one's (ops/narrow_amx_impl.h). */
 enum { GROUP = 4, STRETCH_GROUPS = NARROW_MAX_K / GROUP };
 
+#ifdef MATRIX_UNIT
+#include "ops/narrow_amx_impl.h"
+#else
 /* sum (q - zero) r = sum q r - zero * sum r */
 INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 {
@@ -12,9 +15,6 @@ INLINE vec finished(sums s, const uint32_t *left, const uint32_t *right)
 	return scaled(s, left, right);
 }
 
-#ifdef MATRIX_UNIT
-#include "ops/narrow_amx_impl.h"
-#else
 #include "ops/narrow_impl.h"
 #endif
 
@@ -75,7 +75,7 @@ INLINE struct scaling find_range(const float *x, size_t k, const float *known, u
 		bottom = -v_top(v_sub(v_zero(), low[0]));
 		top = v_top(high[0]);
 	}
-	float range = top - bottom, factor = range / 255, inverse = glip__narrow_i8_scale(range, 255);
+	float range = top - bottom, factor = range / 255, inverse = glip__narrow_scale(range, 255);
 	float below = -bottom * inverse; /* not a number where a value is infinite */
 	uint32_t zero = below > 0 ? (uint32_t)rintf(below) : 0;
 	memcpy(row, &factor, sizeof factor);
@@ -113,7 +113,7 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 	vec top = v_zero();
 	for (size_t p = 0; p < k; p += V)
 		top = v_max(top, v_abs(values_at(x, p, k)));
-	float most = v_top(top), factor = most / 127, inverse = glip__narrow_i8_scale(most, 127);
+	float most = v_top(top), factor = most / 127, inverse = glip__narrow_scale(most, 127);
 	vec scale = v_set1(inverse);
 	ivec sum = i_zero();
 	BY_BLOCKS(k, right_block(x + p, n, scale, &sum, row + NARROW_HEAD + p / GROUP));
@@ -123,4 +123,5 @@ static void right_row(const float *x, size_t k, uint32_t *row)
 
 #define NARROW_ENTRIES \
 	.compute = GLIP_COMPUTE_I8, .mr = MR, .nr = NR, .group = GROUP, .left_words = LEFT_WORDS, .left_low = LEFT_LOW, \
-	.left_head = LEFT_HEAD, .unit = UNIT, .row_unit = ROW_UNIT, .stretch = NARROW_MAX_K, .left_rows = left_rows, .right_row = right_row, .tile = tile
+	.left_head = LEFT_HEAD, .unit = UNIT, .row_unit = ROW_UNIT, .stretch = NARROW_MAX_K, .left_rows = left_rows, \
+	.right_row = right_row, .tile = tile

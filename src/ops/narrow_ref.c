@@ -114,7 +114,7 @@ static void i8_left_row(const float *x, size_t k, uint32_t *row)
 		low = x[p] < low ? x[p] : low;
 		high = x[p] > high ? x[p] : high;
 	}
-	float range = high - low, factor = range / 255, inverse = glip__narrow_i8_scale(range, 255);
+	float range = high - low, factor = range / 255, inverse = glip__narrow_scale(range, 255);
 	float below = -low * inverse, zero = below > 0 ? rintf(below) : 0; /* not a number where a value is infinite */
 	memcpy(row, &factor, sizeof factor);
 	row[1] = (uint32_t)zero;
@@ -130,7 +130,7 @@ static void i8_right_row(const float *x, size_t k, uint32_t *row)
 	float most = 0;
 	for (size_t p = 0; p < k; p++)
 		most = fabsf(x[p]) > most ? fabsf(x[p]) : most;
-	float factor = most / 127, inverse = glip__narrow_i8_scale(most, 127);
+	float factor = most / 127, inverse = glip__narrow_scale(most, 127);
 	int sum = 0;
 	for (size_t p = 0; p < k; p++) {
 		float q = rintf(x[p] * inverse);
@@ -180,6 +180,71 @@ static void i16_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t
 	}
 }
 
+/* Where the two bytes of value p of a unit's 64 begin in a row's words, and by how much they are shifted. */
+enum { PLANES_VALUES = 64, PLANE_WORDS = PLANES_VALUES / 4 };
+
+static void put_planes(uint32_t *words, size_t ld, size_t p, float x)
+{
+	float q = rintf(x);
+	int value = q >= INT16_MAX ? INT16_MAX : q > INT16_MIN ? (int)q : INT16_MIN;
+	int high = (value < INT16_MAX - 128 ? value + 128 : INT16_MAX) >> 8;
+	uint32_t *word = words + (p / PLANES_VALUES * 2 * PLANE_WORDS + p % PLANES_VALUES / 4) * ld;
+	word[0] |= (uint32_t)(high & 0xff) << p % 4 * 8;
+	word[PLANE_WORDS * ld] |= (uint32_t)((value - high * 256) & 0xff) << p % 4 * 8;
+}
+
+/* k values, ldx apart, to words that are ld apart. */
+static void narrow_planes(const float *x, size_t ldx, size_t k, uint32_t *row, size_t ld)
+{
+	float most = 0;
+	for (size_t p = 0; p < k; p++)
+		most = fabsf(x[p * ldx]) > most ? fabsf(x[p * ldx]) : most;
+	float factor = most / NARROW_PLANES_MOST, inverse = glip__narrow_scale(most, NARROW_PLANES_MOST);
+	for (size_t w = 0; w < NARROW_HEAD + (k + PLANES_VALUES - 1) / PLANES_VALUES * 2 * PLANE_WORDS; w++)
+		row[w * ld] = 0;
+	memcpy(row, &factor, sizeof factor);
+	for (size_t p = 0; p < k; p++)
+		put_planes(row + NARROW_HEAD * ld, ld, p, x[p * ldx] * inverse);
+}
+
+static void planes_row(const float *x, size_t k, uint32_t *row)
+{
+	narrow_planes(x, 1, k, row, 1);
+}
+
+static void planes_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel)
+{
+	size_t words = NARROW_HEAD + (k + PLANES_VALUES - 1) / PLANES_VALUES * 2 * PLANE_WORDS;
+	memset(panel, 0, words * NR * sizeof *panel);
+	for (size_t j = 0; j < (size_t)cols; j++)
+		narrow_planes(x + j, ldx, k, panel + j, NR);
+}
+
+static void planes_tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias,
+                        float *c, size_t ldc, int rows, int cols, const void *ahead)
+{
+	(void)ahead;
+	assert(rows > 0 && rows <= MR && cols > 0 && cols <= NR);
+	for (size_t i = 0; i < (size_t)rows; i++) {
+		const uint32_t *left = a + i * lda;
+		for (size_t j = 0; j < (size_t)cols; j++) {
+			int64_t high = 0, middle = 0;
+			for (size_t p = 0; p < groups * 2; p++) {
+				size_t word = NARROW_HEAD + p / PLANES_VALUES * 2 * PLANE_WORDS + p % PLANES_VALUES / 4;
+				unsigned shift = p % 4 * 8;
+				int8_t l[2] = {(int8_t)(uint8_t)(left[word] >> shift),
+				               (int8_t)(uint8_t)(left[word + PLANE_WORDS] >> shift)};
+				int8_t r[2] = {(int8_t)(uint8_t)(panel[word * NR + j] >> shift),
+				               (int8_t)(uint8_t)(panel[(word + PLANE_WORDS) * NR + j] >> shift)};
+				high += l[0] * r[0];
+				middle += l[0] * r[1] + l[1] * r[0];
+			}
+			double factor = (double)head_factor(left[0]) * (double)head_factor(panel[j]);
+			c[i * ldc + j] = (float)(factor * (double)(high * 65536 + middle * 256) + (bias ? (double)bias[j] : 0));
+		}
+	}
+}
+
 /* The stretches one by one. */
 #define LEFT_ROWS(name, row_fn) \
 	static void name(const float *x, size_t ldx, size_t rows, size_t k, const float *range, uint32_t *out, size_t ld) \
@@ -191,6 +256,7 @@ static void i16_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t
 LEFT_ROWS(bf16_left_rows, bf16_row)
 LEFT_ROWS(i8_left_rows, i8_left_row)
 LEFT_ROWS(i16_left_rows, i16_row)
+LEFT_ROWS(planes_left_rows, planes_row)
 
 const struct narrow_kernels glip__narrow_bf16_ref = {
 	.name = "scalar",
@@ -239,4 +305,22 @@ const struct narrow_kernels glip__narrow_i16_ref = {
 	.right_row = i16_row,
 	.right_columns = i16_columns,
 	.tile = i16_tile,
+};
+
+const struct narrow_kernels glip__narrow_planes_ref = {
+	.name = "scalar",
+	.compute = GLIP_COMPUTE_I16,
+	.mr = MR,
+	.nr = NR,
+	.group = 2,
+	.left_words = 1,
+	.left_head = NARROW_HEAD,
+	.unit = 2 * PLANE_WORDS,
+	.row_unit = 1,
+	.planes = true,
+	.stretch = NARROW_MAX_K,
+	.left_rows = planes_left_rows,
+	.right_row = planes_row,
+	.right_columns = planes_columns,
+	.tile = planes_tile,
 };

@@ -451,6 +451,8 @@ static void test_case(void **state)
 
 /* Bfloat16's own instruction, where there is one. */
 #define BFLOAT16 (GLIP_CPU_SCALAR | GLIP_CPU_AVX2 | GLIP_CPU_AVX512 | GLIP_CPU_AVX512_BF16)
+/* Integers without the matrix unit. */
+#define VNNI (GLIP_CPU_SCALAR | GLIP_CPU_AVX2 | GLIP_CPU_AVX512 | GLIP_CPU_AVX512_VNNI)
 
 static struct run runs[] = {
 	{"photo", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0, false},
@@ -467,7 +469,9 @@ static struct run runs[] = {
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_BF16, 0.01, false},
 	{"mini-t-classes", GLIP_GEMM_AUTO, BFLOAT16, 0, GLIP_COMPUTE_BF16, 0.07, false},
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I16, 0.01, false},
+	{"mini-t-classes", GLIP_GEMM_AUTO, VNNI, 0, GLIP_COMPUTE_I16, 0.01, false},
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_I8, 0.2, false},
+	{"mini-t-classes", GLIP_GEMM_AUTO, VNNI, 0, GLIP_COMPUTE_I8, 0.2, false},
 	{"mini-t-classes", GLIP_GEMM_AUTO, 0, 0, GLIP_COMPUTE_AUTO, 0.36, true},
 	{"mini-t-classes", GLIP_GEMM_NATIVE, GLIP_CPU_SCALAR, 0, GLIP_COMPUTE_AUTO, 0.36, true},
 	{"mini-t-classes", GLIP_GEMM_BLAS, 0, 0, GLIP_COMPUTE_AUTO, 0.36, true},

@@ -28,15 +28,18 @@ struct fused {
 	void (*by_operators)(struct ops *ops, const void *operands, float *x);
 };
 
-/* The narrow kernels that go with these. */
-static const struct narrow_kernels *narrow_beside(const struct kernels *k, enum glip_compute compute)
+/* The narrow kernels that go with these and one more set of instructions, where there is one. */
+static const uint32_t beside_avx512[] = {GLIP_CPU_AVX512_VNNI, GLIP_CPU_AMX_INT8};
+enum { BESIDE = sizeof beside_avx512 / sizeof *beside_avx512 };
+
+static const struct narrow_kernels *narrow_beside(const struct kernels *k, enum glip_compute compute, size_t set)
 {
-	uint32_t more = k->flag == GLIP_CPU_AVX512 ? GLIP_CPU_AVX512_VNNI : 0;
+	uint32_t more = k->flag == GLIP_CPU_AVX512 ? beside_avx512[set] : 0;
 	return glip__narrow_kernels(compute, k->flag | (more & glip__cpu_flags()));
 }
 
-static void compare(const struct fused *fused, const struct kernels *k, const struct way *way, const void *operands,
-                    const float *x, size_t count)
+static void compare_narrow(const struct fused *fused, const struct kernels *k, const struct way *way,
+                           const struct narrow_kernels *narrow, const void *operands, const float *x, size_t count)
 {
 	for (int threads = 1; threads <= MAX_THREADS; threads++) {
 		struct pool *pool;
@@ -46,7 +49,7 @@ static void compare(const struct fused *fused, const struct kernels *k, const st
 		                  .arena = &arena,
 		                  .gemm = way->gemm,
 		                  .cache = cache_sizes[threads % 3],
-		                  .narrow = narrow_beside(k, way->compute)};
+		                  .narrow = narrow};
 		float *expected = guarded_copy(x, count), *got = guarded_copy(x, count);
 		fused->by_operators(&ops, operands, expected);
 		double work = ops.multiply_adds;
@@ -57,6 +60,16 @@ static void compare(const struct fused *fused, const struct kernels *k, const st
 		free_guarded(expected, count);
 		free_guarded(got, count);
 		glip__pool_free(pool);
+	}
+}
+
+static void compare(const struct fused *fused, const struct kernels *k, const struct way *way, const void *operands,
+                    const float *x, size_t count)
+{
+	for (size_t set = 0; set < BESIDE; set++) {
+		const struct narrow_kernels *narrow = narrow_beside(k, way->compute, set);
+		if (set == 0 || narrow != narrow_beside(k, way->compute, set - 1))
+			compare_narrow(fused, k, way, narrow, operands, x, count);
 	}
 }
 

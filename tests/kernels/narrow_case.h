@@ -6,26 +6,27 @@
 #include "ops/narrow.h"
 
 static const struct narrow_kernels *const references[] = {&glip__narrow_bf16_ref, &glip__narrow_i8_ref,
-                                                          &glip__narrow_i16_ref};
-enum { COMPUTES = sizeof references / sizeof *references };
+                                                          &glip__narrow_i16_ref, &glip__narrow_planes_ref};
+enum { REFERENCES = sizeof references / sizeof *references };
 
 /* AVX-VNNI's kernels with its instruction emulated. */
 extern const struct narrow_kernels emulated_i8_avxvnni, emulated_i16_avxvnni;
 
 /* Masks whose best kernels differ. */
 static const uint32_t masks[] = {
-	GLIP_CPU_AMX_INT8, GLIP_CPU_AVX512_BF16, GLIP_CPU_AVX512_VNNI, GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2, GLIP_CPU_NEON_DOTPROD,
+	GLIP_CPU_AMX_INT8, GLIP_CPU_AVX512_BF16, GLIP_CPU_AVX512_VNNI,
+	GLIP_CPU_AVX_VNNI, GLIP_CPU_AVX2,        GLIP_CPU_NEON_DOTPROD,
 };
 enum { MASKS = sizeof masks / sizeof *masks };
 
 /* Calls test with each set of narrow kernels this machine has, plain C first. */
 static inline void for_each_narrow(void (*test)(const struct narrow_kernels *narrow))
 {
-	for (size_t i = 0; i < COMPUTES; i++) {
+	for (size_t i = 0; i < REFERENCES; i++) {
 		test(references[i]);
 		for (size_t m = 0; m < MASKS; m++) {
 			const struct narrow_kernels *fast = glip__narrow_kernels(references[i]->compute, masks[m]);
-			if (fast && (glip__cpu_flags() & masks[m]))
+			if (fast && fast->planes == references[i]->planes && (glip__cpu_flags() & masks[m]))
 				test(fast);
 		}
 	}
@@ -39,8 +40,8 @@ static inline void for_each_narrow(void (*test)(const struct narrow_kernels *nar
 
 static inline const struct narrow_kernels *reference_of(const struct narrow_kernels *narrow)
 {
-	for (size_t i = 0; i < COMPUTES; i++)
-		if (references[i]->compute == narrow->compute)
+	for (size_t i = 0; i < REFERENCES; i++)
+		if (references[i]->compute == narrow->compute && references[i]->planes == narrow->planes)
 			return references[i];
 	fail();
 	return NULL;
@@ -73,8 +74,8 @@ static inline uint32_t value_bits(const struct narrow_kernels *narrow, bool is_l
 {
 	const struct value_place at = place_of(narrow, is_left, p);
 	const uint32_t value = row[at.word] >> at.shift;
-	if (narrow->planes)
-		return (value & 0xff) << 8 | (row[at.word + TO_LOW_BYTE] >> at.shift & 0xff);
+	if (narrow->planes) /* the low byte is signed */
+		return ((value << 8) + (uint32_t)(int32_t)(int8_t)(uint8_t)(row[at.word + TO_LOW_BYTE] >> at.shift)) & 0xffff;
 	return value & (at.bits == 16 ? 0xffff : 0xff);
 }
 
@@ -88,7 +89,7 @@ static inline void put_value(const struct narrow_kernels *narrow, bool is_left, 
 {
 	const struct value_place at = place_of(narrow, is_left, p);
 	if (narrow->planes) {
-		put_bits(&row[at.word], at.shift, 0xff, (uint32_t)value >> 8);
+		put_bits(&row[at.word], at.shift, 0xff, (uint32_t)(value + 128) >> 8);
 		put_bits(&row[at.word + TO_LOW_BYTE], at.shift, 0xff, (uint32_t)value);
 	} else {
 		put_bits(&row[at.word], at.shift, at.bits == 16 ? 0xffff : 0xff, (uint32_t)value);
@@ -126,6 +127,30 @@ static inline void widen_narrow(const struct narrow_kernels *narrow, bool is_lef
 	}
 }
 
+/* The low byte of a whole number that comes apart. */
+static inline int low_byte(int q)
+{
+	return (int8_t)(uint8_t)q;
+}
+
+/* A product of two widened values with their stretches' factors. */
+static inline double product_of(const struct narrow_kernels *narrow, double left, double left_factor, double right,
+                                double right_factor)
+{
+	if (!narrow || !narrow->planes || !(left_factor > 0) || !(right_factor > 0))
+		return left * right;
+	/* That of low bytes is left out. */
+	const int low = low_byte((int)lrint(left / left_factor)) * low_byte((int)lrint(right / right_factor));
+	return left * right - left_factor * right_factor * low;
+}
+
+static inline double factor_of(const uint32_t *row)
+{
+	float factor;
+	memcpy(&factor, row, sizeof factor);
+	return (double)factor;
+}
+
 /* One stretch of k values to its row. */
 static inline void narrow_stretch(const struct narrow_kernels *narrow, bool is_left, const float *x, size_t k,
                                   uint32_t *row)
@@ -137,7 +162,8 @@ static inline void narrow_stretch(const struct narrow_kernels *narrow, bool is_l
 }
 
 /* The same for a column of a right matrix [k, n], as a row. */
-static inline void narrow_column(const struct narrow_kernels *narrow, const float *x, size_t ldx, size_t k, uint32_t *row)
+static inline void narrow_column(const struct narrow_kernels *narrow, const float *x, size_t ldx, size_t k,
+                                 uint32_t *row)
 {
 	const size_t nr = (size_t)narrow->nr, words = glip__narrow_words(narrow, false, k);
 	uint32_t *panel = malloc(words * nr * sizeof *panel);

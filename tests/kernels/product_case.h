@@ -219,15 +219,15 @@ static inline bool gives_up_later(void *user)
 	return answer;
 }
 
-/* Replaces the values by what remains of them; NULL: all. */
-static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, bool is_column, double *x, int64_t k)
+/* Replaces the values by what remains of them; NULL: all. Returns the factor of the last stretch. */
+static inline double narrowed(const struct narrow_kernels *narrow, bool is_left, bool is_column, double *x, int64_t k)
 {
 	float values[1024];
 	uint32_t row[MOST_WORDS(1024)];
 	for (int64_t p = 0; p < k; p++)
 		values[p] = (float)x[p];
 	if (!narrow)
-		return;
+		return 1;
 	for (int64_t p = 0; p < k; p += narrow->stretch) {
 		int64_t count = k - p < narrow->stretch ? k - p : narrow->stretch;
 		if (is_column)
@@ -236,6 +236,7 @@ static inline void narrowed(const struct narrow_kernels *narrow, bool is_left, b
 			narrow_stretch(narrow, is_left, values + p, (size_t)count, row);
 		widen_narrow(narrow, is_left, row, count, x + p);
 	}
+	return factor_of(row);
 }
 
 /* The product as ops.h writes it, over the untouched copy of C; of rows that were narrowed where narrow is not NULL. */
@@ -243,22 +244,22 @@ static void expect(struct product_case *p, const struct narrow_kernels *narrow)
 {
 	const struct gemm *g = &p->g;
 	int64_t ldc = g->ldc ? g->ldc : g->n;
-	double left[1024], *right = malloc((size_t)(g->n * g->k) * sizeof *right);
+	double left[1024], *right = malloc((size_t)(g->n * (g->k + 1)) * sizeof *right), *factor = right + g->n * g->k;
 	assert_true(right && g->k <= 1024);
 	for (int64_t j = 0; j < g->n; j++) {
 		for (int64_t q = 0; q < g->k; q++)
 			right[j * g->k + q] = right_value(g, j, q);
-		narrowed(narrow, false, g->b_rows_are_k, right + j * g->k, g->k);
+		factor[j] = narrowed(narrow, false, g->b_rows_are_k, right + j * g->k, g->k);
 	}
 	for (int64_t i = 0; i < g->m; i++) {
 		int64_t row = g->c_index ? g->c_index[i] : i;
 		for (int64_t q = 0; q < g->k; q++)
 			left[q] = left_value(g, i, q);
-		narrowed(narrow, true, false, left, g->k);
+		double left_factor = narrowed(narrow, true, false, left, g->k);
 		for (int64_t j = 0; j < g->n && row >= 0; j++) {
 			double sum = g->bias ? (double)g->bias[j] : 0;
 			for (int64_t q = 0; q < g->k; q++)
-				sum += left[q] * right[j * g->k + q];
+				sum += product_of(narrow, left[q], left_factor, right[j * g->k + q], factor[j]);
 			if (g->act == ACT_GELU)
 				sum = 0.5 * sum * (1 + erf(sum / sqrt(2.0)));
 			else if (g->act == ACT_RELU)

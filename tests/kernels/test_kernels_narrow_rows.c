@@ -153,6 +153,7 @@ static void whole_numbers(const struct narrow_kernels *narrow, bool left, int ki
 {
 	const float one = 1;
 	bool i8 = narrow->compute == GLIP_COMPUTE_I8, bytes = i8 && narrow->left_words == 1;
+	const int largest = narrow->planes ? NARROW_PLANES_MOST : NARROW_I16_MOST;
 	int most = i8 ? (left ? 255 : 127) : 2800, least = -most, taken = 0, sum = 0;
 	if (bytes && left) {
 		least = narrow->left_low;
@@ -165,7 +166,7 @@ static void whole_numbers(const struct narrow_kernels *narrow, bool left, int ki
 		if (kind == 2)
 			value = index % 2 == 0 || left ? most : least;
 		if (kind == 1 && !i8)
-			value = p < 2 ? (index % 2 == 0 ? NARROW_I16_MOST : -NARROW_I16_MOST) : 0;
+			value = p < 2 ? (index % 2 == 0 ? largest : -largest) : 0;
 		put_value(narrow, left, row, p, value);
 		q[p] = value - taken;
 		sum += value;
@@ -184,7 +185,8 @@ static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, 
 	const size_t left_full = glip__narrow_words(narrow, true, stretch);
 	const size_t nr = (size_t)narrow->nr, ldc = nr + 3;
 	size_t count = ((size_t)rows - 1) * ldc + (size_t)cols;
-	const size_t left_rows = ((size_t)rows + (size_t)narrow->row_unit - 1) / (size_t)narrow->row_unit * (size_t)narrow->row_unit;
+	const size_t left_rows =
+		((size_t)rows + (size_t)narrow->row_unit - 1) / (size_t)narrow->row_unit * (size_t)narrow->row_unit;
 	uint32_t *left = page_end(left_rows * left_words), *panel = page_end(words * nr), *row = page_end(words);
 	float *bias = page_end((size_t)cols), *c = guarded(count);
 	int *q = calloc((size_t)rows * k + nr * k, sizeof *q), *right = q + (size_t)rows * k;
@@ -209,7 +211,8 @@ static void exact_tile(const struct narrow_kernels *narrow, int kind, size_t k, 
 			for (size_t p = 0; p < k; p += stretch) {
 				int64_t sum = 0;
 				for (size_t s = p; s < k && s < p + stretch; s++)
-					sum += (int64_t)q[i * k + s] * right[j * k + s];
+					sum += (int64_t)q[i * k + s] * right[j * k + s] -
+					       (narrow->planes ? low_byte(q[i * k + s]) * low_byte(right[j * k + s]) : 0);
 				total = (float)sum + total;
 			}
 			total += kind == 0 ? bias[j] : 0;
@@ -282,6 +285,8 @@ static void bounded_rows(const struct narrow_kernels *narrow)
 				double most = step * (left ? 1.01 : 0.501);
 				if (narrow->compute == GLIP_COMPUTE_BF16)
 					most = fabs((double)x[p]) / 256;
+				else if (narrow->planes)
+					most = 0.51 * (double)fmaxf(high, -low) / NARROW_PLANES_MOST;
 				else if (narrow->compute == GLIP_COMPUTE_I16)
 					most = 0.501 * sqrt(squares) / (NARROW_I16_NORM - 10);
 				assert_true(fabs(back[p] - (double)x[p]) <= most);
@@ -322,7 +327,7 @@ static void extreme_products(const struct narrow_kernels *narrow)
 		widen_narrow(narrow, true, left, K, wide);
 		widen_narrow(narrow, false, right, K, other);
 		for (int p = 0; p < K; p++)
-			sum += wide[p] * other[p];
+			sum += product_of(narrow, wide[p], factor_of(left), other[p], factor_of(right));
 		/* What is less than 1e-15 may count as zeros. */
 		assert_true(scales[kind / KINDS][0] > 1e-20F ? sum > 0 : sum >= 0);
 		assert_true(sum > 1e-36 ? fabs((double)c[0] / sum - 1) < 1e-5 : fabs((double)c[0]) < 1e-30);
