@@ -187,7 +187,7 @@ enum glip_compute {
 	GLIP_COMPUTE_F32 = 1,
 	GLIP_COMPUTE_BF16 = 2, /* as I16 where the machine has that; otherwise bfloat16, 8 bits of mantissa */
 	GLIP_COMPUTE_I8 = 3,   /* 8-bit integers: weights scaled per output channel, activations per position */
-	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by runs of 256: over ten times as exact as bfloat16 */
+	GLIP_COMPUTE_I16 = 4   /* 16-bit integers, scaled by rows or runs of 256: over ten times as exact as bfloat16 */
 };
 
 struct glip_session_options {

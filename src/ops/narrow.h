@@ -15,9 +15,9 @@
  *              x = factor * q, q -127..127, bytes, head[1] the sum of q
  *
  * Where bytes alone are multiplied, 16-bit values come apart into two planes of signed ones, q = 256 * high + low: in
- * units of 32 groups (64 values), 16 words of high bytes and then 16 of low ones. Sums of their products cannot leave an
- * int32, and so the stretch is the row, x = factor * q with the largest of them NARROW_PLANES_MOST in magnitude; the
- * products of two low bytes, which are below what rounding loses, are left out.
+ * units of 32 groups (64 values), 16 words of high bytes and then 16 of low ones. Sums of bytes' products do not leave
+ * an int32, and so a stretch is the whole row, x = factor * q with NARROW_PLANES_MOST for the largest magnitude. Products
+ * of two low bytes, which are of the size of what rounding loses, are left out.
  *
  * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
@@ -62,8 +62,8 @@ struct narrow_kernels {
 	void (*right_columns)(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel);
 	/* c[i * ldc + j] = bias[j] + the product of left row i (at a + i * lda) and column j of the panel, for
 	 * i < rows <= mr, j < cols <= nr; `groups` in all stretches together, without what the last unit is filled up
-	 * with; bias NULL: none. An element has the same bits in whatever tile it is computed. ahead: memory that is wanted soon, of which each group asks for a line;
-	 * NULL: none. */
+	 * with; bias NULL: none. An element has the same bits in whatever tile it is computed. ahead: memory that is wanted
+	 * soon, of which each group asks for a line; NULL: none. */
 	void (*tile)(size_t groups, const uint32_t *a, size_t lda, const uint32_t *panel, const float *bias, float *c,
 	             size_t ldc, int rows, int cols, const void *ahead);
 	/* Before a thread multiplies tiles, and after it did; NULL: nothing is needed. */
