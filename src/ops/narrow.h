@@ -16,8 +16,8 @@
  *
  * Where bytes alone are multiplied, 16-bit values come apart into two planes of signed ones, q = 256 * high + low: in
  * units of 32 groups (64 values), 16 words of high bytes and then 16 of low ones. Sums of bytes' products do not leave
- * an int32, and so a stretch is the whole row, x = factor * q with NARROW_PLANES_MOST for the largest magnitude. Products
- * of two low bytes, which are of the size of what rounding loses, are left out.
+ * an int32, and so a stretch is the whole row; x = factor * q with NARROW_PLANES_MOST for the largest magnitude.
+ * Products of two low bytes, which are of the size of what rounding loses, are left out.
  *
  * Right rows are multiplied as a panel: nr rows transposed, [words of a row, nr]. */
 #ifndef GLIP_OPS_NARROW_H
