@@ -4,18 +4,30 @@
 #define UNIT 32
 #include "ops/narrow_ints.h"
 
-/* 16 rows and 16 columns: the registers hold high bytes, then low ones, of the same values. */
-enum { PART_ROWS = TILE_ROWS, PART_COLS = V, SECOND_RIGHT = TILE_ROWS * NR * sizeof(uint32_t) };
-enum { SUMS = 3, SUMS_LD = SUMS * V, SECOND_SUMS = 2 * V, CHUNK = 4 };
-#define SECOND_LEFT(ld) TILE_BYTES
-#define TWO_OF(count) true
+/* A part is 16 columns: one register of sums is of high bytes' products, the other of high and low ones'. */
+enum { PART_COLS = V, CHUNK = 4, LOW_RIGHT = TILE_ROWS * NR * sizeof(uint32_t) };
+#define USES_SECOND(cols) true
 
-/* The sums have a register each, as one that is added to waits for what was added before. */
-#define MULTIPLY(two_left, two_right) \
+/* In this order, as a sum that is added to waits for what was added before. */
+#define MULTIPLY_UNIT(a, ld, b, two_left, two_right) \
 	do { \
-		TILE_MULTIPLY(ss, 0, 4, 6); \
+		TILE_LOAD(4, a, ld); \
+		TILE_LOAD(7, b + LOW_RIGHT, PANEL_ROW); \
+		if (two_left) \
+			TILE_LOAD(5, a + TILE_ROWS * ld, ld); \
+		TILE_LOAD(6, b, PANEL_ROW); \
 		TILE_MULTIPLY(ss, 1, 4, 7); \
-		TILE_MULTIPLY(ss, 2, 5, 6); \
+		if (two_left) \
+			TILE_MULTIPLY(ss, 3, 5, 7); \
+		TILE_MULTIPLY(ss, 0, 4, 6); \
+		if (two_left) \
+			TILE_MULTIPLY(ss, 2, 5, 6); \
+		TILE_LOAD(4, a + TILE_BYTES, ld); \
+		if (two_left) \
+			TILE_LOAD(5, a + TILE_ROWS * ld + TILE_BYTES, ld); \
+		TILE_MULTIPLY(ss, 1, 4, 6); \
+		if (two_left) \
+			TILE_MULTIPLY(ss, 3, 5, 6); \
 	} while (0)
 
 struct column_terms {
@@ -33,8 +45,7 @@ INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const stru
 	float factor;
 	memcpy(&factor, left, sizeof factor);
 	(void)v;
-	const ivec high = i_load(sum), middle = i_add(i_load(sum + V), i_load(sum + 2 * V));
-	const vec total = v_fma(i_float(high), v_set1(256), i_float(middle));
+	const vec total = v_fma(i_float(i_load(sum)), v_set1(256), i_float(i_load(sum + V)));
 	return v_mul(total, v_mul(v_set1(256 * factor), terms->factor));
 }
 

@@ -6,14 +6,18 @@
 #define LEFT_LOW 0
 #include "ops/narrow_ints.h"
 
-/* A whole tile is one part: 32 rows and 32 columns, where there are so many. */
-enum { PART_ROWS = 2 * TILE_ROWS, PART_COLS = 2 * V, SECOND_RIGHT = V * sizeof(uint32_t) };
-enum { SUMS = 4, SUMS_LD = 2 * V, SECOND_SUMS = TILE_ROWS * SUMS_LD, CHUNK = NARROW_MAX_K };
-#define SECOND_LEFT(ld) (TILE_ROWS * (ld))
-#define TWO_OF(count) ((count) > TILE_ROWS)
+/* A part is the whole tile. */
+enum { PART_COLS = NR, CHUNK = NARROW_MAX_K };
+#define USES_SECOND(cols) ((cols) > V)
 
-#define MULTIPLY(two_left, two_right) \
+#define MULTIPLY_UNIT(a, ld, b, two_left, two_right) \
 	do { \
+		TILE_LOAD(4, a, ld); \
+		TILE_LOAD(6, b, PANEL_ROW); \
+		if (two_right) \
+			TILE_LOAD(7, b + TILE_BYTES, PANEL_ROW); \
+		if (two_left) \
+			TILE_LOAD(5, a + TILE_ROWS * ld, ld); \
 		TILE_MULTIPLY(us, 0, 4, 6); \
 		if (two_right) \
 			TILE_MULTIPLY(us, 1, 4, 7); \
