@@ -5,7 +5,7 @@
 #include "ops/narrow_ints.h"
 
 /* A part is 16 columns: one register of sums is of high bytes' products, the other of high and low ones'. */
-enum { PART_COLS = V, CHUNK = 4, LOW_RIGHT = TILE_ROWS * NR * sizeof(uint32_t) };
+enum { PART_COLS = V, CHUNK = 6, LOW_RIGHT = TILE_ROWS * NR * sizeof(uint32_t) };
 #define USES_SECOND(cols) true
 
 /* In this order, as a sum that is added to waits for what was added before. */

@@ -7,7 +7,7 @@
 #include "ops/narrow_ints.h"
 
 /* A part is the whole tile. */
-enum { PART_COLS = NR, CHUNK = NARROW_MAX_K };
+enum { PART_COLS = NR, CHUNK = 9 };
 #define USES_SECOND(cols) ((cols) > V)
 
 #define MULTIPLY_UNIT(a, ld, b, two_left, two_right) \
