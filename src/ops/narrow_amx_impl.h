@@ -9,7 +9,7 @@
  *   CHUNK                      units after which the next part is multiplied, so that the first-level cache has what
  *                              they read
  *   struct column_terms        what the heads of 16 columns come to, made by terms_of(heads)
- *   finished(sum, v, left, terms)   floats of columns 16 v and on, from a row of stored sums and a left head
+ *   finished(sum, v, left, terms, bias)   the result in columns 16 v and on, from a row of stored sums and a left head
  *
  * Contract: ops/narrow.h. */
 #include <assert.h>
@@ -90,8 +90,10 @@ INLINE void put_rows(const uint32_t *sum, const uint32_t *left, size_t lda, cons
 	}
 	for (int i = 0; i < rows; i++, sum += SUMS_LD, left += lda, c += ldc) {
 		UNROLL
-		for (int v = 0; v < vecs; v++)
-			store_lanes(c + v * V, v_add(finished(sum, v, left, &terms[v]), added[v]), v == vecs - 1 ? last : V);
+		for (int v = 0; v < vecs; v++) {
+			const vec x = finished(sum, v, left, &terms[v], added[v]);
+			store_lanes(c + v * V, x, v == vecs - 1 ? last : V);
+		}
 	}
 }
 
@@ -105,8 +107,8 @@ static void tile(size_t groups, const uint32_t *a, size_t lda, const uint32_t *p
 	for (size_t u = 0; u < units; u += CHUNK) {
 		const size_t some = units - u < CHUNK ? units - u : CHUNK, group = u * UNIT;
 		for (int j = 0; j < cols; j += PART_COLS)
-			add_to_part(some, u == 0, a + LEFT_HEAD + group, lda, panel + (NARROW_HEAD + group) * NR + j, rows > TILE_ROWS,
-			            USES_SECOND(cols - j), &wanted, sum[j / PART_COLS]);
+			add_to_part(some, u == 0, a + LEFT_HEAD + group, lda, panel + (NARROW_HEAD + group) * NR + j,
+			            rows > TILE_ROWS, USES_SECOND(cols - j), &wanted, sum[j / PART_COLS]);
 	}
 	for (int j = 0; j < cols; j += PART_COLS) {
 		const float *some_bias = bias ? bias + j : NULL;

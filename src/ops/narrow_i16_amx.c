@@ -40,13 +40,13 @@ INLINE struct column_terms terms_of(const uint32_t *heads)
 }
 
 /* high high * 2^16 + (high low + low high) * 2^8 */
-INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const struct column_terms *terms)
+INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const struct column_terms *terms, vec bias)
 {
 	float factor;
 	memcpy(&factor, left, sizeof factor);
 	(void)v;
 	const vec total = v_fma(i_float(i_load(sum)), v_set1(256), i_float(i_load(sum + V)));
-	return v_mul(total, v_mul(v_set1(256 * factor), terms->factor));
+	return v_fma(total, v_mul(v_set1(256 * factor), terms->factor), bias);
 }
 
 #include "ops/narrow_amx_impl.h"

@@ -44,14 +44,14 @@ INLINE struct column_terms terms_of(const uint32_t *heads)
 }
 
 /* sum (q - zero) r = sum q r - zero * sum r, where the last is zero * (sum mod 128) + 128 zero * (sum / 128). */
-INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const struct column_terms *terms)
+INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const struct column_terms *terms, vec bias)
 {
 	float factor;
 	memcpy(&factor, left, sizeof factor);
 	ivec s = i_load(sum + v * V);
 	/* As text: as in ops/narrow_i16_avx512.c. Every processor with this unit has it. */
 	__asm__("vpdpwssd %2, %1, %0" : "+v"(s) : "v"(i_set1(left[1] * (1 + (128u << 16)))), "v"(terms->minus_sum));
-	return v_mul(i_float(s), v_mul(v_set1(factor), terms->factor));
+	return v_fma(i_float(s), v_mul(v_set1(factor), terms->factor), bias);
 }
 
 #include "ops/narrow_i8_impl.h"
