@@ -218,9 +218,9 @@ enum glip_cpu_flags {
 };
 
 /* The instruction sets of this machine that the library has kernels for. Where it has AMX_INT8 a Linux process needs
- * the right to its registers: this function, and what makes a session, ask for it. Signal stacks (sigaltstack) have to
- * have room for them from then on, as sysconf(_SC_SIGSTKSZ) says; the right, and so the flag, is refused where a thread
- * has a smaller one. */
+ * the right to its registers: this function, glip_build_info() and glip_session_create() ask for it. Signal stacks
+ * (sigaltstack) have to have room for them from then on, as sysconf(_SC_SIGSTKSZ) says; the right, and so the flag, is
+ * refused where a thread has a smaller one. */
 GLIP_API uint32_t glip_cpu_detect(void);
 
 GLIP_API void glip_session_options_init(struct glip_session_options *options);

@@ -48,7 +48,7 @@ struct narrow_kernels {
 	int left_low;   /* of 8-bit values in one word: the least that a left one is stored as, 0 or -128 */
 	int left_head;  /* words of a left head, the first two in use: more, where groups should begin a cache line */
 	int unit;       /* groups that are read at once */
-	int row_unit;   /* left rows that are read at once: there have to be so many, whatever they hold */
+	int row_unit;   /* left rows that are read at once, whatever they hold; mr is a multiple */
 	bool planes;    /* 16-bit values come apart into two */
 	int stretch;    /* values of a row that share a head; a multiple of all units */
 	/* `rows` stretches of k floats, ldx apart, each to its head and ceil(k / group) groups, up to a whole unit, at

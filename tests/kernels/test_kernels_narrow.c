@@ -115,26 +115,32 @@ static void test_precision(void **state)
 	glip__pool_free(pool);
 }
 
-/* Rows longer than narrow kernels take. */
+/* The longest rows that narrow kernels take, where sums of integers are as large as they can be, and longer ones. */
 static void long_rows(const struct narrow_kernels *narrow)
 {
 	enum { M = 49, MOST = NARROW_MAX_K + 1 };
-	float *ones = guarded(MOST * M), *c = guarded(M);
+	float *left = guarded(MOST * M), *ones = guarded(MOST), *c = guarded(M);
 	struct pool *pool;
 	assert_int_equal(glip__pool_create(1, &glip__default_allocator, &pool, NULL), GLIP_OK);
 	struct ops ops = {.kernels = glip__kernels(glip__cpu_flags()), .pool = pool, .arena = &arena, .narrow = narrow};
 	ops.gemm = GLIP_GEMM_NATIVE;
-	for (size_t i = 0; i < (size_t)MOST * M; i++)
+	for (size_t i = 0; i < MOST; i++)
 		ones[i] = 1;
-	for (int64_t k = NARROW_MAX_K; k <= MOST; k++) {
-		const struct gemm g = {
-			.m = M, .n = 1, .k = k, .a = {.data = ones}, .b = {.data = ones, .rows = 1, .cols = k}, .c = c};
-		assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
-		for (int i = 0; i < M; i++)
-			assert_true(k < MOST ? fabsf(c[i] / (float)k - 1) < 1e-3F : c[i] == (float)k);
+	for (int sign = -1; sign <= 1; sign += 2) {
+		for (size_t i = 0; i < (size_t)MOST * M; i++)
+			left[i] = (float)sign;
+		for (int64_t k = NARROW_MAX_K; k <= MOST; k++) {
+			const struct gemm g = {
+				.m = M, .n = 1, .k = k, .a = {.data = left}, .b = {.data = ones, .rows = 1, .cols = k}, .c = c};
+			const float sum = (float)(sign * k);
+			assert_int_equal(glip__gemm(&ops, &g), GLIP_OK);
+			for (int i = 0; i < M; i++)
+				assert_true(k < MOST ? fabsf(c[i] / sum - 1) < 1e-3F : c[i] == sum);
+		}
 	}
 	glip__pool_free(pool);
-	free_guarded(ones, MOST * M);
+	free_guarded(left, MOST * M);
+	free_guarded(ones, MOST);
 	free_guarded(c, M);
 }
 

@@ -116,6 +116,7 @@ static void all_shapes(const struct kernels *k)
 		make_case(&c, &shapes[i]);
 		convolve(k, &c, GLIP_GEMM_NATIVE, NULL);
 		convolve(k, &c, GLIP_GEMM_NATIVE, &glip__narrow_i16_ref);
+		convolve(k, &c, GLIP_GEMM_NATIVE, glip__narrow_kernels(GLIP_COMPUTE_I16, glip__cpu_flags()));
 		convolve(k, &c, GLIP_GEMM_BLAS, NULL);
 		free_case(&c);
 	}
