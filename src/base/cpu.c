@@ -74,7 +74,8 @@ uint32_t glip__cpu_flags(void)
 		flags |= GLIP_CPU_AVX512_BF16;
 	if ((flags & GLIP_CPU_AVX512) != 0 && __builtin_cpu_supports("avx512vnni"))
 		flags |= GLIP_CPU_AVX512_VNNI;
-	if ((flags & GLIP_CPU_AVX512) != 0 && has_amx_int8())
+	/* Its kernels finish their sums with VNNI's instructions. */
+	if ((flags & GLIP_CPU_AVX512_VNNI) != 0 && has_amx_int8())
 		flags |= GLIP_CPU_AMX_INT8;
 	if ((flags & GLIP_CPU_AVX2) != 0 && has_avx_vnni())
 		flags |= GLIP_CPU_AVX_VNNI;

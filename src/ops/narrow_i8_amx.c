@@ -49,7 +49,7 @@ INLINE vec finished(const uint32_t *sum, int v, const uint32_t *left, const stru
 	float factor;
 	memcpy(&factor, left, sizeof factor);
 	ivec s = i_load(sum + v * V);
-	/* As text: as in ops/narrow_i16_avx512.c. Every processor with this unit has it. */
+	/* As text: as in ops/narrow_i16_avx512.c. */
 	__asm__("vpdpwssd %2, %1, %0" : "+v"(s) : "v"(i_set1(left[1] * (1 + (128u << 16)))), "v"(terms->minus_sum));
 	return v_fma(i_float(s), v_mul(v_set1(factor), terms->factor), bias);
 }
