@@ -4,6 +4,7 @@
  */
 #include "ops/cross_attention.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #include "ops/packed.h"
 
 enum {
-	BLOCK_ROWS = 96,     /* positions: a multiple of every kernel's tile */
+	BLOCK_ROWS = 96,     /* positions at least: a multiple of every kernel's tile */
 	GROUP_COLUMNS = 400, /* of scores at a time, in whole heads (one at least) */
 	PIECES = 24
 };
@@ -30,6 +31,7 @@ struct cross_task {
 	const struct narrow_kernels *narrow; /* of 16 bits, for what the text gathers; NULL: floats */
 	const struct cross_attention *a;
 	size_t c, n, nr;
+	size_t block_rows;  /* positions of a block: what the text gathers of them is whole units */
 	size_t group_width; /* columns of a full group */
 	size_t row_floats;  /* scratch that a left row of a product takes */
 	struct head_group *groups;
@@ -46,7 +48,7 @@ struct cross_scratch {
 	float *values;     /* panels [rows, nr] of the block's v; narrow: [words of a column of rows, nr] */
 	float *scores;     /* [rows, width of the group] */
 	float *shares;     /* the same: exp(score - top) */
-	float *transposed; /* [width, BLOCK_ROWS] of the shares */
+	float *transposed; /* [width, rows of a block] of the shares */
 	float *out;        /* [rows, c] */
 	float *before;     /* [width] the tops so far */
 	float *narrowed;   /* left rows of a product */
@@ -55,7 +57,7 @@ struct cross_scratch {
 static size_t scratch_floats(const struct cross_task *t)
 {
 	size_t width = glip__round_up(t->group_width, 16);
-	return BLOCK_ROWS * (glip__round_up(t->c, t->nr) + glip__round_up(t->c, 16) + 3 * width + t->row_floats) + width;
+	return t->block_rows * (glip__round_up(t->c, t->nr) + glip__round_up(t->c, 16) + 3 * width + t->row_floats) + width;
 }
 
 static struct cross_scratch scratch_of(const struct cross_task *t, int worker)
@@ -63,12 +65,12 @@ static struct cross_scratch scratch_of(const struct cross_task *t, int worker)
 	size_t width = glip__round_up(t->group_width, 16);
 	struct cross_scratch s;
 	s.values = glip__worker_floats(&t->scratch, worker);
-	s.out = s.values + BLOCK_ROWS * glip__round_up(t->c, t->nr);
-	s.scores = s.out + BLOCK_ROWS * glip__round_up(t->c, 16);
-	s.shares = s.scores + BLOCK_ROWS * width;
-	s.transposed = s.shares + BLOCK_ROWS * width;
-	s.narrowed = s.transposed + BLOCK_ROWS * width;
-	s.before = s.narrowed + BLOCK_ROWS * t->row_floats;
+	s.out = s.values + t->block_rows * glip__round_up(t->c, t->nr);
+	s.scores = s.out + t->block_rows * glip__round_up(t->c, 16);
+	s.shares = s.scores + t->block_rows * width;
+	s.transposed = s.shares + t->block_rows * width;
+	s.narrowed = s.transposed + t->block_rows * width;
+	s.before = s.narrowed + t->block_rows * t->row_floats;
 	return s;
 }
 
@@ -79,13 +81,11 @@ static void add_values(const struct cross_task *t, const struct cross_scratch *s
 	const struct packed values = {.kernels = t->kernels, .narrow = t->narrow, .panels = s->values};
 	const struct gemm g = {.residual = first ? NULL : mean, .c = mean};
 	const struct product p = {.g = &g, .m = width, .n = t->c, .k = rows, .ldc = t->c};
-	t->kernels->transpose(s->shares, width, rows, width, s->transposed, BLOCK_ROWS);
-	for (size_t i = 0; i < width; i += BLOCK_ROWS)
-		glip__multiply(&values, &p, i, glip__min_size(BLOCK_ROWS, width - i), s->transposed + i * BLOCK_ROWS,
-		               BLOCK_ROWS, s->narrowed);
+	t->kernels->transpose(s->shares, width, rows, width, s->transposed, t->block_rows);
+	for (size_t i = 0; i < width; i += t->block_rows)
+		glip__multiply(&values, &p, i, glip__min_size(t->block_rows, width - i), s->transposed + i * t->block_rows,
+		               t->block_rows, s->narrowed);
 }
-
-_Static_assert((int)BLOCK_ROWS <= NARROW_I16_STRETCH, "a column of a block is one stretch");
 
 /* v as panels. */
 static void pack_values(const struct cross_task *t, const float *x, size_t rows, float *values)
@@ -174,8 +174,8 @@ static void attend_pieces(void *context, size_t begin, size_t end, int worker)
 	for (size_t piece = begin; piece < end; piece++) {
 		size_t first = piece * t->piece_rows;
 		size_t last = glip__min_size((size_t)t->a->positions, first + t->piece_rows);
-		for (size_t row = first; row < last; row += BLOCK_ROWS)
-			attend_block(t, &s, piece, row, glip__min_size(BLOCK_ROWS, last - row), row == first);
+		for (size_t row = first; row < last; row += t->block_rows)
+			attend_block(t, &s, piece, row, glip__min_size(t->block_rows, last - row), row == first);
 	}
 }
 
@@ -272,10 +272,16 @@ enum glip_status glip__cross_attention(struct ops *ops, const struct cross_atten
 		.c = (size_t)a->channels,
 		.n = heads * tokens,
 		.nr = (size_t)(ops->narrow_16 ? ops->narrow_16->nr : ops->kernels->nr),
+		.block_rows = BLOCK_ROWS,
 		.group_width = tokens * glip__min_size(heads, together > 0 ? together : 1),
-		.piece_rows = glip__round_up(glip__ceil_div(rows, PIECES), BLOCK_ROWS),
-		.row_floats = ops->narrow_16 ? glip__narrow_row_floats(ops->narrow_16, BLOCK_ROWS) : 0,
 	};
+	if (t.narrow) {
+		t.block_rows = glip__round_up(BLOCK_ROWS, (size_t)t.narrow->unit * (size_t)t.narrow->group);
+		t.row_floats = glip__narrow_row_floats(t.narrow, t.block_rows);
+		/* A column of a block is one stretch. */
+		assert(t.block_rows <= (size_t)t.narrow->stretch);
+	}
+	t.piece_rows = glip__round_up(glip__ceil_div(rows, PIECES), t.block_rows);
 	t.group_count = glip__ceil_div(t.n, t.group_width);
 	t.pieces = glip__ceil_div(rows, t.piece_rows);
 	ops->multiply_adds += 3 * (double)rows * (double)t.n * (double)t.c;
