@@ -178,21 +178,26 @@ INLINE void short_rows(int together, int vecs, const struct scores *s, bool bias
 	}
 }
 
-/* A row of any length. */
+/* A row of any length. Where a score is only scaled it is made twice, as storing it between would cost more. */
 INLINE void softmax_row(const struct scores *s, bool clamps, bool biased, bool regions, float *x, size_t row, size_t n)
 {
+	const bool plain = !clamps && !biased && !regions;
 	vec top = v_set1(-INFINITY), sum = v_zero();
 	BY_VECTORS(n, 1, {
-		vec v = score(s, clamps, biased, regions, row, at, lanes, load_part(x + at, lanes));
-		store_part(x + at, v, lanes);
-		top = v_max(top, lanes >= V ? v : load_fill(x + at, lanes, -INFINITY));
+		vec v = score(s, clamps, biased, regions, row, at, lanes, load_fill(x + at, lanes, -INFINITY));
+		if (!plain)
+			store_part(x + at, v, lanes);
+		/* A clamp would make a number of what is past the end. */
+		top = v_max(top, lanes >= V || !clamps ? v : load_fill(x + at, lanes, -INFINITY));
 	});
 	top = v_set1(v_top(top));
 	BY_VECTORS(n, TOGETHER, {
 		vec e[TOGETHER];
 		UNROLL
-		for (int i = 0; i < count; i++)
-			e[i] = v_sub(load_fill(x + at + i * V, lanes, -INFINITY), top);
+		for (int i = 0; i < count; i++) {
+			vec v = load_fill(x + at + i * V, lanes, -INFINITY);
+			e[i] = v_sub(plain ? v_mul(v, v_set1(s->scale)) : v, top);
+		}
 		v_exp_down(count, e);
 		UNROLL
 		for (int i = 0; i < count; i++) {
