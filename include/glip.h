@@ -214,7 +214,7 @@ enum glip_cpu_flags {
 	GLIP_CPU_AVX512_VNNI = 1u << 5,  /* beside AVX512: products of 8-bit and 16-bit integers */
 	GLIP_CPU_AVX_VNNI = 1u << 6,     /* beside AVX2: the same */
 	GLIP_CPU_NEON_DOTPROD = 1u << 7, /* beside NEON: products of 8-bit integers */
-	GLIP_CPU_AMX_INT8 = 1u << 8      /* beside AVX512: the same as AVX512_VNNI, a tile at a time */
+	GLIP_CPU_AMX_INT8 = 1u << 8      /* beside AVX512_VNNI: the same, a tile at a time */
 };
 
 /* The instruction sets of this machine that the library has kernels for. Where it has AMX_INT8 a Linux process needs

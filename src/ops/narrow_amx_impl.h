@@ -28,6 +28,18 @@ enum {
 	UNIT_LINES = UNIT / PARTS /* asked for in a unit; all parts together: a line for each group */
 };
 
+/* TILE_LOAD or TILE_STORE of a part's registers that are in use. */
+#define EACH_SUM(move, sum, two_left, two_right) \
+	do { \
+		move(0, sum, SUM_BYTES); \
+		if (two_right) \
+			move(1, sum + V, SUM_BYTES); \
+		if (two_left) \
+			move(2, sum + SECOND_SUMS, SUM_BYTES); \
+		if (two_left && two_right) \
+			move(3, sum + SECOND_SUMS + V, SUM_BYTES); \
+	} while (0)
+
 /* Adds so many units to a part's sums, which are zeros before the first. */
 INLINE void add_units(size_t units, bool first, const uint32_t *left, size_t lda, const uint32_t *panel, bool two_left,
                       bool two_right, struct wanted *wanted, uint32_t *sum)
@@ -40,13 +52,7 @@ INLINE void add_units(size_t units, bool first, const uint32_t *left, size_t lda
 		TILE_ZERO(2);
 		TILE_ZERO(3);
 	} else {
-		TILE_LOAD(0, sum, SUM_BYTES);
-		if (two_right)
-			TILE_LOAD(1, sum + V, SUM_BYTES);
-		if (two_left)
-			TILE_LOAD(2, sum + SECOND_SUMS, SUM_BYTES);
-		if (two_left && two_right)
-			TILE_LOAD(3, sum + SECOND_SUMS + V, SUM_BYTES);
+		EACH_SUM(TILE_LOAD, sum, two_left, two_right);
 	}
 	for (size_t u = 0; u < units; u++, a += UNIT_LEFT, b += UNIT_PANEL) {
 		MULTIPLY_UNIT(a, ld, b, two_left, two_right);
@@ -54,13 +60,7 @@ INLINE void add_units(size_t units, bool first, const uint32_t *left, size_t lda
 		for (int i = 0; i < UNIT_LINES; i++)
 			ask_for_line(wanted);
 	}
-	TILE_STORE(0, sum, SUM_BYTES);
-	if (two_right)
-		TILE_STORE(1, sum + V, SUM_BYTES);
-	if (two_left)
-		TILE_STORE(2, sum + SECOND_SUMS, SUM_BYTES);
-	if (two_left && two_right)
-		TILE_STORE(3, sum + SECOND_SUMS + V, SUM_BYTES);
+	EACH_SUM(TILE_STORE, sum, two_left, two_right);
 }
 
 /* The same with the constants of each case. */

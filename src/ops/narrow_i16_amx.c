@@ -167,12 +167,7 @@ INLINE void narrow_columns(const float *x, size_t ldx, size_t k, size_t lanes, u
 static void right_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel)
 {
 	const size_t words = NARROW_HEAD + (k + UNIT_VALUES - 1) / UNIT_VALUES * UNIT;
-	for (int v = 0; v < NR; v += V) {
-		if (v < cols)
-			narrow_columns(x + v, ldx, k, cols - v < V ? (size_t)(cols - v) : V, panel + v);
-		for (size_t p = 0; v >= cols && p < words; p++)
-			i_store(panel + p * NR + v, i_zero());
-	}
+	columns_by_vectors(narrow_columns, words, x, ldx, k, cols, panel);
 }
 
 const struct narrow_kernels glip__narrow_i16_amx = {

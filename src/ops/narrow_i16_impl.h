@@ -94,12 +94,7 @@ INLINE void narrow_columns(const float *x, size_t ldx, size_t k, size_t lanes, u
 
 static void right_columns(const float *x, size_t ldx, size_t k, int cols, uint32_t *panel)
 {
-	for (int v = 0; v < NR; v += V) {
-		if (v < cols)
-			narrow_columns(x + v, ldx, k, cols - v < V ? (size_t)(cols - v) : V, panel + v);
-		for (size_t p = 0; v >= cols && p < NARROW_HEAD + (k + 1) / 2; p++)
-			i_store(panel + p * NR + v, i_zero());
-	}
+	columns_by_vectors(narrow_columns, NARROW_HEAD + (k + 1) / 2, x, ldx, k, cols, panel);
 }
 
 #define NARROW_ENTRIES \

@@ -63,6 +63,20 @@ INLINE void narrow_rows(search_fn *search, round_fn *rounds, const float *x, siz
 	}
 }
 
+typedef void columns_fn(const float *x, size_t ldx, size_t k, size_t lanes, uint32_t *panel);
+
+/* A panel of `words` rows, a vector's columns at a time; zeros where there are none. */
+INLINE void columns_by_vectors(columns_fn *narrow, size_t words, const float *x, size_t ldx, size_t k, int cols,
+                               uint32_t *panel)
+{
+	for (int v = 0; v < NR; v += V) {
+		if (v < cols)
+			narrow(x + v, ldx, k, cols - v < V ? (size_t)(cols - v) : V, panel + v);
+		for (size_t w = 0; v >= cols && w < words; w++)
+			i_store(panel + w * NR + v, i_zero());
+	}
+}
+
 /* The statement for each block of values from p on, of which there are n (a constant but for the last). */
 #define BY_BLOCKS(k, statement) \
 	do { \

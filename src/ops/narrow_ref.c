@@ -258,16 +258,13 @@ LEFT_ROWS(i8_left_rows, i8_left_row)
 LEFT_ROWS(i16_left_rows, i16_row)
 LEFT_ROWS(planes_left_rows, planes_row)
 
+#define SCALAR_ENTRIES .name = "scalar", .mr = MR, .nr = NR, .left_words = 1, .left_head = NARROW_HEAD, .row_unit = 1
+
 const struct narrow_kernels glip__narrow_bf16_ref = {
-	.name = "scalar",
+	SCALAR_ENTRIES,
 	.compute = GLIP_COMPUTE_BF16,
-	.mr = MR,
-	.nr = NR,
 	.group = 2,
-	.left_words = 1,
-	.left_head = NARROW_HEAD,
 	.unit = 1,
-	.row_unit = 1,
 	.stretch = NARROW_MAX_K,
 	.left_rows = bf16_left_rows,
 	.right_row = bf16_row,
@@ -275,15 +272,10 @@ const struct narrow_kernels glip__narrow_bf16_ref = {
 };
 
 const struct narrow_kernels glip__narrow_i8_ref = {
-	.name = "scalar",
+	SCALAR_ENTRIES,
 	.compute = GLIP_COMPUTE_I8,
-	.mr = MR,
-	.nr = NR,
 	.group = 4,
-	.left_words = 1,
-	.left_head = NARROW_HEAD,
 	.unit = 1,
-	.row_unit = 1,
 	.stretch = NARROW_MAX_K,
 	.left_rows = i8_left_rows,
 	.right_row = i8_right_row,
@@ -291,15 +283,10 @@ const struct narrow_kernels glip__narrow_i8_ref = {
 };
 
 const struct narrow_kernels glip__narrow_i16_ref = {
-	.name = "scalar",
+	SCALAR_ENTRIES,
 	.compute = GLIP_COMPUTE_I16,
-	.mr = MR,
-	.nr = NR,
 	.group = 2,
-	.left_words = 1,
-	.left_head = NARROW_HEAD,
 	.unit = 1,
-	.row_unit = 1,
 	.stretch = NARROW_I16_STRETCH,
 	.left_rows = i16_left_rows,
 	.right_row = i16_row,
@@ -308,15 +295,10 @@ const struct narrow_kernels glip__narrow_i16_ref = {
 };
 
 const struct narrow_kernels glip__narrow_planes_ref = {
-	.name = "scalar",
+	SCALAR_ENTRIES,
 	.compute = GLIP_COMPUTE_I16,
-	.mr = MR,
-	.nr = NR,
 	.group = 2,
-	.left_words = 1,
-	.left_head = NARROW_HEAD,
 	.unit = 2 * PLANE_WORDS,
-	.row_unit = 1,
 	.planes = true,
 	.stretch = NARROW_MAX_K,
 	.left_rows = planes_left_rows,

@@ -178,6 +178,11 @@ static inline ivec i_load(const uint32_t *p)
 	return vreinterpretq_s32_u32(vld1q_u32(p));
 }
 
+static inline void i_store(uint32_t *p, ivec a)
+{
+	vst1q_u32(p, vreinterpretq_u32_s32(a));
+}
+
 static inline ivec i_add(ivec a, ivec b)
 {
 	return vaddq_s32(a, b);
